@@ -13,6 +13,7 @@ from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._joined import from_arrays
 from edgekd.tasks import CLASSES, Task
 from edgekd.tasks.anomaly import Anomaly
+from edgekd.tasks.anomaly_map import AnomalyMap
 from edgekd.tasks.embedding import Embedding
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
@@ -84,6 +85,13 @@ def test_a_split_of_which_no_label_is_known_is_refused(kind: str, unknown: float
     task, y, _, _ = ALIKE[kind]
     with pytest.raises(DataError, match=r"data \(validation\): no label is known in this split; allowed: at least one"):
         read(task, y, {"validation": unknown})
+
+
+@pytest.mark.parametrize(
+    ("task", "y"), [(Anomaly(threshold=0.5), np.arange(24) % 2), (AnomalyMap(threshold=0.5), MASKS % 2)]
+)
+def test_training_samples_of_which_nobody_knows_are_taken_for_normal(task: Task, y: np.ndarray) -> None:
+    assert (read(task, y, {"train": -1}).train.y == -1).all()
 
 
 def test_what_labels_of_an_own_task_mean_is_not_known() -> None:
