@@ -217,9 +217,7 @@ class Study:
 
     def running(self) -> list[FrozenTrial]:
         """Those that living workers run."""
-        return [
-            trial for trial in self.trials() if trial.state == TrialState.RUNNING and not self._watch.is_dead(trial)
-        ]
+        return [trial for trial in self.trials() if self._runs(trial)]
 
     def results(self) -> list[Result]:
         """What the fully evaluated ones came to."""
@@ -271,17 +269,15 @@ class Study:
         while True:
             below = [trial for trial in self.trials() if trial.number < asked.number]
             for trial in below:
-                kept = trial.state in DONE or (trial.state == TrialState.RUNNING and not self._watch.is_dead(trial))
-                if kept and trial.user_attrs.get("likeness") == likeness:
+                if (trial.state in DONE or self._runs(trial)) and trial.user_attrs.get("likeness") == likeness:
                     return trial.number
-            if not any(self._is_undecided(trial) for trial in below):
+            if not any(self._runs(trial) and "likeness" not in trial.user_attrs for trial in below):
                 return None
             time.sleep(POLL_S)
 
-    def _is_undecided(self, trial: FrozenTrial) -> bool:
-        """Whether a running trial has not said its recipe yet."""
-        running = trial.state == TrialState.RUNNING and "likeness" not in trial.user_attrs
-        return running and not self._watch.is_dead(trial)
+    def _runs(self, trial: FrozenTrial) -> bool:
+        """Whether a living worker runs it."""
+        return trial.state == TrialState.RUNNING and not self._watch.is_dead(trial)
 
     def complete(self, asked: Asked, result: Result) -> None:
         """A trial that was evaluated."""
