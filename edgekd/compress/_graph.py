@@ -45,12 +45,16 @@ def op(node: Node) -> str:
 
 def passes_on(node: Node) -> bool:
     """Whether an op only moves numbers; a padding with something else than zero does not."""
+    if _adds_a_constant(node):
+        value = (node.args[2:3] if op(node) == "constant_pad_nd" else node.args[3:4]) or (node.kwargs.get("value"),)
+        return not value[0]
+    return op(node) in PASSING
+
+
+def _adds_a_constant(node: Node) -> bool:
+    """Whether an op puts one number around a tensor, and not what it mirrors or repeats."""
     name = op(node)
-    if name in ("pad", "constant_pad_nd"):
-        constant = name == "constant_pad_nd" or len(node.args) < 3 or node.args[2] == "constant"
-        value = (node.args[2:3] if name == "constant_pad_nd" else node.args[3:4]) or (node.kwargs.get("value"),)
-        return not constant or not value[0]
-    return name in PASSING
+    return name == "constant_pad_nd" or (name == "pad" and (len(node.args) < 3 or node.args[2] == "constant"))
 
 
 def is_padded(node: Node) -> bool:
@@ -58,9 +62,8 @@ def is_padded(node: Node) -> bool:
 
     OpenVINO pads in int8 where zero is in the middle of a range; else in float, as all that follows (7 % of a BiT).
     """
-    pads = [user for user in node.users if op(user) in ("pad", "constant_pad_nd") and passes_on(user)]
-    zeros = [pad for pad in pads if op(pad) != "pad" or len(pad.args) < 3 or pad.args[2] == "constant"]
-    return any(op(reader) not in CONVS for pad in zeros for reader in pad.users)
+    pads = [user for user in node.users if _adds_a_constant(user) and passes_on(user)]
+    return any(op(reader) not in CONVS for pad in pads for reader in pad.users)
 
 
 def is_written(node: Node) -> bool:
