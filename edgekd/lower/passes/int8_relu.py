@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnxscript import ir
 
 from edgekd.lower.passes._base import add_constant, constant, drop_unused
-from edgekd.lower.passes._rounded import Grid, grid
+from edgekd.lower.passes._rounded import grid
 
 
 @dataclass(frozen=True)
@@ -24,29 +24,29 @@ class Int8Relu:
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
-            if node.op_type not in ("Relu", "Max") or node.inputs[0] is None or node.outputs[0].is_graph_output():
+            floor = _floor(node)
+            if floor is None or node.outputs[0].is_graph_output():
                 continue
-            floor = constant(node.inputs[1]) if node.op_type == "Max" and len(node.inputs) == 2 else np.zeros(1)
             readers = [use.node for use in node.outputs[0].uses()]
-            grids = [(reader, steps) for reader in readers if (steps := _cut_by_itself(reader, node.op_type))]
-            if readers and floor is not None and len(grids) == len(readers):
-                for reader, steps in grids:
-                    _cut_behind(model.graph, node, reader, steps, floor)
+            grids = [grid(reader, "QuantizeLinear") for reader in readers]
+            # What begins at zero cuts as a ReLU does, by itself.
+            cuts = [s for s in grids if s is not None and (node.op_type == "Max" or int(s.zero) > s.least)]
+            if readers and len(cuts) == len(readers):
+                for reader, steps in zip(readers, cuts, strict=True):
+                    _cut_behind(model.graph, node, reader, np.vectorize(steps.code)(floor).astype(steps.zero.dtype))
         drop_unused(model.graph)
 
 
-def _cut_by_itself(reader: ir.Node, kind: str) -> Grid | None:
-    """The steps of a rounding that does not cut as the operator in front of it."""
-    steps = grid(reader, "QuantizeLinear")
-    return steps if steps is not None and (kind == "Max" or int(steps.zero) > steps.least) else None
+def _floor(node: ir.Node) -> NDArray[np.generic] | None:
+    """What a node cuts its first input off at; None: it does something else."""
+    if node.op_type == "Max" and len(node.inputs) == 2:
+        return constant(node.inputs[1])
+    return np.zeros(()) if node.op_type == "Relu" else None
 
 
-def _cut_behind(graph: ir.Graph, node: ir.Node, quantize: ir.Node, steps: Grid, floor: NDArray[np.generic]) -> None:
-    x, rounded = node.inputs[0], quantize.outputs[0]
-    quantize.replace_input_with(0, x)
-    codes = np.vectorize(steps.code)(floor).astype(steps.zero.dtype)
-    if node.op_type == "Relu":
-        codes = codes.reshape(())
+def _cut_behind(graph: ir.Graph, node: ir.Node, quantize: ir.Node, codes: NDArray[np.generic]) -> None:
+    rounded = quantize.outputs[0]
+    quantize.replace_input_with(0, node.inputs[0])
     least = add_constant(graph, f"{rounded.name}_zero", codes)
     cut = ir.node("Clip" if node.op_type == "Relu" else "Max", [rounded, least])
     rounded.replace_all_uses_with(cut.outputs[0])

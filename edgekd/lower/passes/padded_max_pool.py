@@ -35,14 +35,13 @@ class PaddedMaxPool:
 def _padding(pool: ir.Node) -> ir.Node | None:
     """The Pad of zeros that a MaxPool reads, perhaps through a rounding to the steps of what is padded."""
     node = producer(pool.inputs[0])
-    if (steps := grid(node, "DequantizeLinear")) is not None and node is not None:
+    steps = grid(node, "DequantizeLinear")
+    if node is not None and steps is not None:
         quantize = producer(node.inputs[0])
-        again = grid(quantize, "QuantizeLinear")
-        node = (
-            producer(quantize.inputs[0]) if quantize is not None and again is not None and again.same(steps) else None
-        )
-        known = restored(node.inputs[0]) if node is not None and node.inputs else None
-        if known is None or not known.same(steps):
+        node = None if quantize is None else producer(quantize.inputs[0])
+        source = node.inputs[0] if node is not None and node.inputs else None
+        around = (grid(quantize, "QuantizeLinear"), restored(source))
+        if not all(other is not None and other.same(steps) for other in around):
             return None
     return node if node is not None and node.op_type == "Pad" and zeros_around(node) is not None else None
 
@@ -112,8 +111,5 @@ def _hide_zero(graph: ir.Graph, pad: ir.Node) -> None:
     value = constant(pad.inputs[2]) if len(pad.inputs) > 2 else None
     hidden = value is not None and bool(np.signbit(value).all())
     if pad.inputs[0] is not None and not hidden and not _is_not_below_zero(pad.inputs[0]):
-        inputs = [*pad.inputs[:2], add_constant(graph, f"{pad.name}_zero", np.array(-0.0, np.float32))]
-        padded = ir.node("Pad", inputs, attributes=dict(pad.attributes))
-        graph.insert_before(pad, padded)
-        padded.outputs[0].shape, padded.outputs[0].type = pad.outputs[0].shape, pad.outputs[0].type
-        pad.outputs[0].replace_all_uses_with(padded.outputs[0])
+        pad.resize_inputs(3)
+        pad.replace_input_with(2, add_constant(graph, f"{pad.name}_zero", np.array(-0.0, np.float32)))
