@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-NAMES = {"ort-cpu": "ONNX Runtime", "openvino": "OpenVINO"}
+from peers.table import RUNTIME
 
 
 def structures(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -15,17 +15,17 @@ def structures(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         f"{found['as_asked']} as asked, {len(found['failed'])} refused with what to change, "
         f"{len(found['tracebacks'])} tracebacks; {found['median_seconds']:.0f} s a net, both runtimes",
     )
-    for target, name in NAMES.items():
+    for target, name in RUNTIME.items():
         rows = found[target]
         yield (
             f"what ships of them over the fastest of fp32 and outside int8 files of the same net, {name}: upper ends",
             f"at most 1.03 on {rows['at_most_1_03']} of {rows['timed']}, over 1.10 on {len(rows['over_1_10'])}; "
             f"geometric mean {rows['geometric_mean_of_upper_ends']:.2f}",
         )
-    equal = {target: sum(of[target]["bit_identical"] for of in found["isa"]["rows"].values()) for target in NAMES}
+    equal = {target: sum(of[target]["bit_identical"] for of in found["isa"]["rows"].values()) for target in RUNTIME}
     yield (
         "int8 files of them that answer alike to the bit without VNNI (emulated)",
-        "; ".join(f"{NAMES[target]} {count} of {found['isa']['compared']}" for target, count in equal.items()),
+        "; ".join(f"{RUNTIME[target]} {count} of {found['isa']['compared']}" for target, count in equal.items()),
     )
 
 
@@ -33,7 +33,7 @@ def small_file(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """CIFAR-10 in 65 kB."""
     rows = {name: row for name, row in found["rows"].items() if name.startswith("tiny")}
     for row in rows.values():
-        shares = ", ".join(f"{name} {100 * row['test'][f'int8 on {target}']:.2f} %" for target, name in NAMES.items())
+        shares = ", ".join(f"{name} {100 * row['test'][f'int8 on {target}']:.2f} %" for target, name in RUNTIME.items())
         yield (
             "CIFAR-10 (JPEG copy, all test images) in one int8 file for both runtimes, one seed",
             f"{shares} in {row['bytes']['int8']:,} bytes; its teacher {100 * row['teacher']:.2f} %",

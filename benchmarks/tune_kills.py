@@ -35,10 +35,11 @@ import optuna
 from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
+from tune import LOOSE
+
+from edgekd.tune.study import DONE
 
 SETTINGS = ("teacher.model.width=16", "teacher.epochs=2", "student.model.width=16", "student.epochs=3")
-LOOSE = ("--max-latency-ms", "5", "--max-drop", "0.9")
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 AWAY = ("unshare", "--fork", "--kill-child", "--pid", "--mount-proc")
 PATIENCE_S = 1800
 
