@@ -91,7 +91,7 @@ def test_a_split_of_which_no_label_is_known_is_refused(kind: str, unknown: float
     ("task", "y"), [(Anomaly(threshold=0.5), np.arange(24) % 2), (AnomalyMap(threshold=0.5), MASKS % 2)]
 )
 def test_training_samples_of_which_nobody_knows_are_taken_for_normal(task: Task, y: np.ndarray) -> None:
-    assert (read(task, y, {"train": -1}).train.y == -1).all()
+    assert (np.asarray(read(task, y, {"train": -1}).train.y) == -1).all()
 
 
 def test_what_labels_of_an_own_task_mean_is_not_known() -> None:
