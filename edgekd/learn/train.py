@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from edgekd.base import host, plugins
+from edgekd.base import heap, host, plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import RecipeError
 from edgekd.base.notes import Progress
@@ -78,6 +78,7 @@ class TrainingJob:
     where: str = "training"
 
 
+@heap.kept()
 def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> list[EpochRecord]:
     """Train a module in place.
 
@@ -362,6 +363,7 @@ def accelerated(module: nn.Module) -> Iterator[nn.Module]:
         module.to(before)
 
 
+@heap.kept()
 def _forward(module: nn.Module, batches: Iterable[Inputs], where: str) -> Logits | None:
     """(N, K) logits over batches; None: there are none."""
     module.eval()
