@@ -35,6 +35,8 @@ class Row(NamedTuple):
 COLUMN = (
     # --- structure ---
     # They read the shapes of inner values, which strip_metadata removes.
+    Row(4, "plain_fourier"),
+    Row(5, "long_fourier", always=False),
     Row(6, "padded_max_pool"),
     Row(7, "plain_product"),
     Row(8, "plain_transpose"),
