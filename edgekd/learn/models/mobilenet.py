@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from edgekd.learn.models._base import conv_bn, initialise
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu6": nn.ReLU6, "swish": nn.SiLU, "hardswish": nn.Hardswish}
-# (channels at width 1, blocks, stride) of each stage: about 87,000 parameters at width 1 and 10 classes.
-STAGES = ((16, 1, 1), (24, 2, 2), (40, 2, 2), (64, 1, 1))
+STAGES = ((16, 1, 1), (24, 2, 2), (40, 2, 2), (64, 1, 1))  # about 87,000 parameters at width 1 and 10 classes
+MOST = 1024  # channels, and blocks
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,9 @@ class Mobilenet:
     Attributes:
         width: factor on every channel count, 0.1 to 8.
         expansion: of the inverted residuals, 1 to 12.
+        stages: of each its channels at width 1, how many blocks it has (1 to 1024) and the stride of the first, 1 to 4.
+        stem, tail: channels at width 1 of the first convolution, and of the last one before the mean; 0: there is no
+            such last one, whose weights are a third of all.
         stem_stride: stride of the first convolution, 1 to 4.
         activation: ``relu6``; or ``swish`` (Ramachandran et al. 2017, arXiv:1710.05941), or ``hardswish``.
         squeeze: whether the channels of each block are weighed by what they hold (squeeze-and-excitation, Hu et al.
@@ -28,6 +31,9 @@ class Mobilenet:
 
     width: float = 1.0
     expansion: int = 4
+    stages: tuple[tuple[int, int, int], ...] = STAGES
+    stem: int = 16
+    tail: int = 128
     stem_stride: int = 1
     activation: str = "relu6"
     squeeze: bool = False
@@ -37,6 +43,12 @@ class Mobilenet:
             raise ValueError("width: allowed is 0.1 to 8")
         if not 1 <= self.expansion <= 12:
             raise ValueError("expansion: allowed is 1 to 12")
+        ranges = ((1, MOST), (1, MOST), (1, 4))
+        fits = all(low <= n <= high for stage in self.stages for n, (low, high) in zip(stage, ranges, strict=True))
+        if not self.stages or not fits:
+            raise ValueError("stages: allowed are [channels 1 to 1024, blocks 1 to 1024, stride 1 to 4] of each")
+        if not 1 <= self.stem <= MOST or not 0 <= self.tail <= MOST:
+            raise ValueError("stem, tail: allowed is 1 to 1024, for the tail also 0")
         if not 1 <= self.stem_stride <= 4:
             raise ValueError("stem_stride: allowed is 1 to 4")
         if self.activation not in ACTIVATIONS:
@@ -85,17 +97,17 @@ class MobilenetModule(nn.Module):
 
     def __init__(self, channels: int, classes: int, family: Mobilenet) -> None:
         super().__init__()
-        inputs, activation = family.channels(16), ACTIVATIONS[family.activation]
+        inputs, activation = family.channels(family.stem), ACTIVATIONS[family.activation]
         self.stem = conv_bn(channels, inputs, stride=family.stem_stride, activation=activation)
         blocks = []
-        for base, count, stride in STAGES:
+        for base, count, stride in family.stages:
             outputs = family.channels(base)
             for block in range(count):
                 blocks.append(InvertedResidual(inputs, outputs, 1 if block else stride, family))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
-        last = family.channels(128)
-        self.tail = conv_bn(inputs, last, 1, activation=activation)
+        last = family.channels(family.tail) if family.tail else inputs
+        self.tail = conv_bn(inputs, last, 1, activation=activation) if family.tail else nn.Identity()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(last, classes)
 
