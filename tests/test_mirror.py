@@ -85,7 +85,6 @@ TESTED_ELSEWHERE = {
     ),
     "compress/_annotator.py": "tests/compress/test_int8_qat.py: which layers are quantized shows in the file",
     "compress/_bias.py": "tests/compress/test_int8_qat.py: the answers before and after",
-    "compress/_fold.py": "tests/compress/test_int8_qat.py: a frozen BatchNorm answers as before",
     "compress/_importance.py": "tests/compress/test_channel_prune.py: one network serves the groups and their worth",
     "compress/_latency.py": "tests/compress/test_channel_prune.py: the same network by a made clock",
     "compress/_prepared.py": "tests/compress/test_int8_qat.py: networks in training, as copied and as exported",

@@ -51,12 +51,12 @@ def fold_batchnorm(graph: GraphModule) -> None:
 
 def _freeze(graph: GraphModule, norm: Node) -> None:
     at: Any = norm.args[0]
-    bias = None
-    if isinstance(at, Node) and at.target is aten.add.Tensor:
-        at, bias = at.args[0], _own_bias(at)
-    conv = at.args[0] if isinstance(at, Node) and at.target is aten.div.Tensor else None
+    total = at if isinstance(at, Node) and at.target is aten.add.Tensor else None
+    quotient = at if total is None else total.args[0]
+    conv = quotient.args[0] if isinstance(quotient, Node) and quotient.target is aten.div.Tensor else None
     if not isinstance(conv, Node) or conv.target not in CONVS or _product(conv) is None:
         return
+    bias = None if total is None else _own_bias(total)
     gamma, beta, mean, var = norm.args[1:5]
     eps: Any = norm.args[7]
     call = graph.graph.call_function

@@ -32,7 +32,7 @@ FACTS = Facts(
         "config": PROPERTIES,
     },
     # The first keeps its int8 linear layers right, whatever CPU builds; it does not read what the second takes away.
-    passes=("bias_of_matmul", "circular_padding", "kept_axes", "long_fourier"),
+    passes=("apart_in_3d", "bias_of_matmul", "circular_padding", "kept_axes", "long_fourier"),
     programs={"openvino": 0},
 )
 

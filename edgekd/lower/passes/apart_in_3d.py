@@ -1,0 +1,102 @@
+"""What OpenVINO would not compute rightly between products of two-dimensional tensors has three axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from onnxscript import ir
+
+from edgekd.lower.passes._base import add_constant, constant, producer
+
+PRODUCTS = frozenset({"MatMul", "Gemm"})
+OF_TWO = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Pow"})
+BY_ENTRY = OF_TWO | {
+    *("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Sigmoid", "Tanh", "Clip", "HardSwish", "Mish"),
+    *("HardSigmoid", "Softplus", "Softsign", "Erf", "Exp", "Log", "Sqrt", "Neg", "Abs", "Softmax"),
+    *("QuantizeLinear", "DequantizeLinear", "Cast"),
+}
+
+
+@dataclass(frozen=True)
+class ApartIn3d:
+    """Residuals, gates and what is done by channel behind an activation, of (N, C) -> the same of (N, 1, C).
+
+    OpenVINO 2026.4 with one thread makes one kernel of a row of products of (N, C) tensors and what is between them by
+    entries. It loses count of what goes into it from elsewhere, unless that is by channel and directly behind a
+    product: a float network of two residual blocks ends the process, int8 answers are wrong by a factor of 1e5, or
+    there are "not enough registers" to compile them. What has three axes is in no such kernel.
+    """
+
+    def __call__(self, model: ir.Model) -> None:
+        axis = None
+        for node in list(model.graph):
+            if node.op_type in OF_TWO and len(node.outputs[0].shape or ()) == 2 and _is_lost(node):
+                axis = axis or add_constant(model.graph, "apart_axis", np.array([1], np.int64))
+                _wrap(model.graph, node, axis)
+
+
+def _is_lost(node: ir.Node) -> bool:
+    """Whether an operator of two tensors stands behind a product by entries, and would take one of them wrongly."""
+    constants = [constant(value) for value in node.inputs]
+    given = [value for value, array in zip(node.inputs, constants, strict=True) if array is None and value is not None]
+    sources = [_sources(value) for value in given]
+    products = [source for each in sources for source in each if _is_product(source)]
+    if not products or len(node.inputs) != 2:
+        return False
+    if len(given) == 2:  # a gate that is made of what it gates, as in SiLU, takes nothing from elsewhere
+        return len(sources[0] | sources[1]) > 1
+    return max(array.size for array in constants if array is not None) > 1 and not _is_direct(given[0])
+
+
+def _sources(value: ir.Value) -> set[ir.Value]:
+    """What a tensor is made of by entries alone."""
+    reached: set[ir.Value] = set()
+    sources: set[ir.Value] = set()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        node = producer(each)
+        if each in reached or constant(each) is not None:
+            continue
+        reached.add(each)
+        if node is None or node.op_type not in BY_ENTRY:
+            sources.add(each)
+        else:
+            waiting += [given for given in node.inputs if given is not None]
+    return sources
+
+
+def _is_product(value: ir.Value) -> bool:
+    node = producer(value)
+    return node is not None and node.op_type in PRODUCTS and len(value.shape or (0, 0)) == 2
+
+
+def _is_direct(value: ir.Value) -> bool:
+    """Whether there is nothing but steps by channel, or by one number, between a product and this."""
+    while not _is_product(value):
+        node = producer(value)
+        given = [] if node is None else [each for each in node.inputs if constant(each) is None]
+        if node is None or node.op_type not in OF_TWO or len(given) != 1 or given[0] is None:
+            return False
+        value = given[0]
+    return True
+
+
+def _wrap(graph: ir.Graph, node: ir.Node, axis: ir.Value) -> None:
+    for place, value in enumerate(node.inputs):
+        if value is not None and constant(value) is None:
+            wide = ir.node("Unsqueeze", [value, axis])
+            graph.insert_before(node, wide)
+            node.replace_input_with(place, wide.outputs[0])
+    out = node.outputs[0]
+    readers = [(use.node, use.idx) for use in out.uses()]
+    narrow = ir.node("Squeeze", [out, axis])
+    graph.insert_after(node, narrow)
+    new = narrow.outputs[0]
+    new.shape, new.type, out.shape = out.shape, out.type, None
+    for reader, place in readers:
+        reader.replace_input_with(place, new)
+    if out.is_graph_output():
+        graph.outputs[list(graph.outputs).index(out)] = new
+        new.name, out.name = out.name, f"{out.name}_wide"
