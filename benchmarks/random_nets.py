@@ -1,4 +1,4 @@
-"""Random MLPs, CNNs and transformer blocks: does every file answer as the network it was exported from, at each batch?
+"""Random MLPs, table nets, CNNs and transformer blocks: does every file answer as its network did, at each batch?
 
 Each net is calibrated in int8 (``int8_ptq``) and exported for ``ort-cpu``, ``openvino`` and ``portable-int8`` (on both
 runtimes); its answers at batches 1, 2, 7 and 64 are held against torch's by the rule that decides what ships, on every
@@ -74,6 +74,43 @@ def mlp(rng: np.random.Generator) -> tuple[nn.Module, tuple[int, ...]]:
     return nn.Sequential(*layers), (widths[0],)
 
 
+class Table(nn.Module):
+    """Blocks over (N, C) as tables have them: norms before, within or behind, residuals, gates, scales by channel."""
+
+    def __init__(self, rng: np.random.Generator, features: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(features, width), nn.Linear(width, classes)
+        self.bodies, self.behind, self.kinds = nn.ModuleList(), nn.ModuleList(), []
+        for _ in range(int(rng.integers(1, 4))):
+            inner = int(rng.choice([16, width, 2 * width]))
+            middle = [step for _ in range(int(rng.integers(1, 3))) for step in self.steps(rng, inner)]
+            layers = [nn.Linear(width, inner, bias=bool(rng.integers(2))), *middle, nn.Linear(inner, width)]
+            self.bodies.append(nn.Sequential(*self.steps(rng, width), *layers))
+            self.behind.append(nn.Sequential(*self.steps(rng, width)))
+            self.kinds.append(str(rng.choice(["plain", "residual", "residual", "gate", "scaled"])))
+        self.scale = nn.Parameter(torch.rand(width) + 0.5)
+
+    @staticmethod
+    def steps(rng: np.random.Generator, width: int) -> list[nn.Module]:
+        """A norm, an activation, both or neither."""
+        norm = [nn.BatchNorm1d(width), nn.LayerNorm(width), nn.Identity()][int(rng.integers(3))]
+        act = [nn.ReLU(), nn.GELU(), nn.SiLU(), nn.Sigmoid(), nn.Tanh(), nn.Identity()][int(rng.integers(6))]
+        return [norm, act] if rng.integers(2) else [act, norm]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for body, behind, kind in zip(self.bodies, self.behind, self.kinds, strict=True):
+            y = body(x)
+            mixed = {"plain": y, "residual": x + y, "gate": x * torch.sigmoid(y), "scaled": x + self.scale * y}
+            x = behind(mixed[kind])
+        return self.last(x)
+
+
+def table(rng: np.random.Generator) -> tuple[nn.Module, tuple[int, ...]]:
+    features, width = int(rng.choice([3, 10, 33])), int(rng.choice([16, 31, 64]))
+    return Table(rng, features, width, int(rng.integers(2, 12))), (features,)
+
+
 def cnn(rng: np.random.Generator) -> tuple[nn.Module, tuple[int, ...]]:
     channels, side = int(rng.choice([1, 3, 4])), int(rng.choice([6, 8, 12]))
     layers: list[nn.Module] = []
@@ -110,8 +147,8 @@ def made(number: int) -> tuple[str, nn.Module, tuple[int, ...]]:
     """The net of a number, its BatchNorm warm and its biases none, zeros, one value everywhere, or as they come."""
     rng = np.random.default_rng(number)
     torch.manual_seed(number)
-    family = ("mlp", "mlp", "cnn", "transformer")[number % 4]
-    net, shape = {"mlp": mlp, "cnn": cnn, "transformer": transformer}[family](rng)
+    family = ("mlp", "table", "cnn", "transformer")[number % 4]
+    net, shape = {"mlp": mlp, "table": table, "cnn": cnn, "transformer": transformer}[family](rng)
     with torch.no_grad():
         for _ in range(3):
             net.train()(torch.randn(32, *shape))

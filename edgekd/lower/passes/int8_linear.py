@@ -53,22 +53,22 @@ def _transpose_weight(graph: ir.Graph, node: ir.Node, dq: ir.Node | None) -> boo
 
 
 def _moved(node: ir.Node | None) -> ir.Node | None:
-    """What gave a tensor before it was only moved: OpenVINO's files do not round it again behind that."""
-    while node is not None and node.op_type in ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"):
+    """What gave a tensor before it was only moved or picked from: OpenVINO's files do not round it again behind."""
+    while node is not None and node.op_type in ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "MaxPool"):
         node = producer(node.inputs[0])
     return node
 
 
 def _integer_bias(graph: ir.Graph, node: ir.Node) -> None:
     x, weight = _moved(producer(node.inputs[0])), producer(node.inputs[1])
-    if x is None or weight is None or x.op_type != "DequantizeLinear":
+    codes = None if weight is None else constant(weight.inputs[0])
+    if weight is None or codes is None:
         return
-    width = constant(weight.inputs[0])
-    if len(node.inputs) > 2 and node.inputs[2] is not None:
-        bias = constant(node.inputs[2])
-    else:
-        bias = None if width is None else np.zeros(width.shape[1], np.float32)
-    if bias is None:
+    if len(node.inputs) < 3 or node.inputs[2] is None:  # OpenVINO answers wrongly without one: see distinct_bias
+        node.resize_inputs(3)
+        node.replace_input_with(2, add_constant(graph, f"{node.name}_no_bias", np.zeros(codes.shape[1], np.float32)))
+    bias = constant(node.inputs[2])
+    if x is None or bias is None or x.op_type != "DequantizeLinear":
         return
     x_scale, w_scale = constant(x.inputs[1]), constant(weight.inputs[1])
     if x_scale is None or w_scale is None or x_scale.size != 1:
@@ -80,5 +80,4 @@ def _integer_bias(graph: ir.Graph, node: ir.Node) -> None:
     inputs = [add_constant(graph, f"{name}_bias", whole), add_constant(graph, f"{name}_bias_scale", scale)]
     new = ir.node("DequantizeLinear", inputs, attributes={"axis": 0} if scale.ndim else {})
     graph.insert_before(node, new)
-    node.resize_inputs(3)
     node.replace_input_with(2, new.outputs[0])
