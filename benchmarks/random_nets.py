@@ -4,6 +4,9 @@ Each net is calibrated in int8 (``int8_ptq``) and exported for ``ort-cpu``, ``op
 runtimes); its answers at batches 1, 2, 7 and 64 are held against torch's by the rule that decides what ships, on every
 instruction set that oneDNN can be held to. Biases are often none, zeros or one value everywhere.
 
+Held to AVX2 on a CPU with AVX-512, OpenVINO's own kernels end the process at a LayerNorm of a width that is no multiple
+of 16, float files, too: they ask the CPU, not the variable. Emulated (``qemu-x86_64 -cpu Haswell``) the files run.
+
 python benchmarks/random_nets.py [--nets 300] [--backwards]    # goes on where it stopped; a second may begin behind
 """
 
