@@ -254,7 +254,7 @@ def exported(
     student: Student, chosen: Target, scheme: Numerics, x: torch.Tensor, known: dict[Any, tuple[bytes, np.ndarray]]
 ) -> tuple[bytes, np.ndarray]:
     """A file and what its torch network says; targets that ask for the same share it."""
-    key = (chosen.passes if scheme.quantized else (), scheme.model_dump_json(exclude={"name", "tolerance"}))
+    key = (chosen.passes, scheme.model_dump_json(exclude={"name", "tolerance"}))
     if key not in known:
         subject = student
         if scheme.quantized:
