@@ -52,6 +52,14 @@ def replace(old: ir.Value, new: ir.Value) -> None:
     old.replace_all_uses_with(new, replace_graph_outputs=True)
 
 
+def insert_behind(graph: ir.Graph, node: ir.Node, new: ir.Node) -> None:
+    """Put a node behind another whose output is its first input: whoever read that reads what the new one gives."""
+    out = node.outputs[0]
+    graph.insert_after(node, new)
+    replace(out, new.outputs[0])
+    new.replace_input_with(0, out)
+
+
 def drop_unused(graph: ir.Graph) -> None:
     """Remove nodes and initializers that nothing reads."""
     changed = True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, constant, producer
+from edgekd.lower.passes._base import add_constant, constant, insert_behind, producer
 
 PRODUCTS = frozenset({"MatMul", "Gemm"})
 OF_TWO = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Pow"})
@@ -91,13 +91,5 @@ def _wrap(graph: ir.Graph, node: ir.Node, axis: ir.Value) -> None:
             graph.insert_before(node, wide)
             node.replace_input_with(place, wide.outputs[0])
     out = node.outputs[0]
-    readers = [(use.node, use.idx) for use in out.uses()]
-    narrow = ir.node("Squeeze", [out, axis])
-    graph.insert_after(node, narrow)
-    new = narrow.outputs[0]
-    new.shape, new.type, out.shape = out.shape, out.type, None
-    for reader, place in readers:
-        reader.replace_input_with(place, new)
-    if out.is_graph_output():
-        graph.outputs[list(graph.outputs).index(out)] = new
-        new.name, out.name = out.name, f"{out.name}_wide"
+    insert_behind(graph, node, ir.node("Squeeze", [out, axis]))
+    out.shape = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, replace
+from edgekd.lower.passes._base import add_constant, insert_behind
 from edgekd.lower.passes.distinct_bias import TINY, added, outputs
 
 
@@ -24,8 +24,5 @@ class BiasOfMatmul:
             if node.op_type == "MatMul" and (width := outputs(node)) > 1 and added(node) is None:
                 bias = np.zeros(width, np.float32)
                 bias[0] = TINY
-                out = node.outputs[0]
-                new = ir.node("Add", [out, add_constant(model.graph, f"{node.name}_bias", bias)])
-                model.graph.insert_after(node, new)
-                replace(out, new.outputs[0])
-                new.replace_input_with(0, out)
+                new = ir.node("Add", [node.outputs[0], add_constant(model.graph, f"{node.name}_bias", bias)])
+                insert_behind(model.graph, node, new)

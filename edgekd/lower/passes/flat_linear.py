@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, constant, producer, weight_dq
+from edgekd.lower.passes._base import add_constant, constant, insert_behind, producer, weight_dq
 from edgekd.lower.passes._rounded import inner_sizes, only_reader, restored
 
 ELEMENTWISE = frozenset({"Relu", "Gelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "LeakyRelu", "Clip"})
@@ -47,12 +47,7 @@ def _flatten(graph: ir.Graph, node: ir.Node) -> set[ir.Node]:
     before = _reshaped(graph, quantize.inputs[0], [0, -1, narrow[2]], f"{node.name}_rows")
     graph.insert_before(quantize, before)
     quantize.replace_input_with(0, before.outputs[0])
-    readers = [(use.node, use.idx) for use in out.uses()]
-    behind = _reshaped(graph, out, [0, *wide], f"{node.name}_map")
-    graph.insert_after(chain[-1], behind)
-    behind.outputs[0].shape, behind.outputs[0].type = out.shape, out.type
-    for reader, place in readers:
-        reader.replace_input_with(place, behind.outputs[0])
+    insert_behind(graph, chain[-1], _reshaped(graph, out, [0, *wide], f"{node.name}_map"))
     for link in chain:
         link.outputs[0].shape = None
     return set(chain)

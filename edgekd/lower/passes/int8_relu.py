@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, constant, drop_unused
+from edgekd.lower.passes._base import add_constant, constant, drop_unused, insert_behind
 from edgekd.lower.passes._rounded import grid
 
 
@@ -48,7 +48,4 @@ def _cut_behind(graph: ir.Graph, node: ir.Node, quantize: ir.Node, codes: NDArra
     rounded = quantize.outputs[0]
     quantize.replace_input_with(0, node.inputs[0])
     least = add_constant(graph, f"{rounded.name}_zero", codes)
-    cut = ir.node("Clip" if node.op_type == "Relu" else "Max", [rounded, least])
-    rounded.replace_all_uses_with(cut.outputs[0])
-    cut.replace_input_with(0, rounded)
-    graph.insert_after(quantize, cut)
+    insert_behind(graph, quantize, ir.node("Clip" if node.op_type == "Relu" else "Max", [rounded, least]))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, attribute_int, constant
+from edgekd.lower.passes._base import add_constant, attribute_int, constant, insert_behind
 from edgekd.lower.passes._rounded import only_reader
 
 REDUCTIONS = frozenset({"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd"})
@@ -44,11 +44,7 @@ def _before_channels(node: ir.Node) -> NDArray[np.generic] | None:
 
 def _keep(graph: ir.Graph, node: ir.Node, axes: NDArray[np.generic]) -> None:
     out = node.outputs[0]
-    readers = [(use.node, use.idx) for use in out.uses()]
     node.attributes["keepdims"] = ir.AttrInt64("keepdims", 1)
     squeezed = ir.node("Squeeze", [out, add_constant(graph, f"{node.name}_squeezed", axes)])
-    graph.insert_after(node, squeezed)
-    squeezed.outputs[0].shape, squeezed.outputs[0].type = out.shape, out.type
+    insert_behind(graph, node, squeezed)
     out.shape = None
-    for reader, place in readers:
-        reader.replace_input_with(place, squeezed.outputs[0])

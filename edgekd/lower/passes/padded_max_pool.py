@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, producer, replace
+from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, insert_behind, producer
 from edgekd.lower.passes._rounded import grid, pads_itself, restored, zeros_around
 
 NOT_BELOW_ZERO = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt", "Softplus")
@@ -73,11 +73,7 @@ def _one(graph: ir.Graph, pool: ir.Node, pad: ir.Node, number: int) -> None:
     if border is not None:
         values = np.where(border[None, None], np.float32(0), np.float32(LOWEST))
         cut = ir.node("Max", [pool.outputs[0], add_constant(graph, f"border_{number}", values)])
-        graph.insert_after(pool, cut)
-        pooled = pool.outputs[0]
-        replace(pooled, cut.outputs[0])
-        cut.replace_input_with(0, pooled)
-        pooled.shape, pooled.type = cut.outputs[0].shape, cut.outputs[0].type
+        insert_behind(graph, pool, cut)
 
 
 def _sees_zeros(places: tuple[int, int, int], window: tuple[int, int, int, int, int]) -> NDArray[np.bool_]:
