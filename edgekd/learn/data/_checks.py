@@ -138,9 +138,8 @@ def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool
             heads.tasks[name].check(y, len(dataset.splits[split_name]), len(names), f"{where} ({split_name}){place}")
         if labels:
             heads.tasks[name].check_learned(labels, names, f"{where}{place} (train)", every=every_class)
-        for split_name in [
-            split for split in labels if split != "train"
-        ]:  # of train the task said what it can learn of
+        # Of train the task said what it can learn of.
+        for split_name in (split for split in labels if split != "train"):
             _known_labels.check(labels[split_name], heads.tasks[name], f"{where} ({split_name}){place}")
 
 

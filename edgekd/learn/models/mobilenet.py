@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from edgekd.base import plugins
 from edgekd.learn.models._base import conv_bn, initialise
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu6": nn.ReLU6, "swish": nn.SiLU, "hardswish": nn.Hardswish}
@@ -39,18 +40,13 @@ class Mobilenet:
     squeeze: bool = False
 
     def __post_init__(self) -> None:
-        if not 0.1 <= self.width <= 8:
-            raise ValueError("width: allowed is 0.1 to 8")
-        if not 1 <= self.expansion <= 12:
-            raise ValueError("expansion: allowed is 1 to 12")
+        plugins.check_ranges(self, width=(0.1, 8), expansion=(1, 12), stem_stride=(1, 4))
         ranges = ((1, MOST), (1, MOST), (1, 4))
         fits = all(low <= n <= high for stage in self.stages for n, (low, high) in zip(stage, ranges, strict=True))
         if not self.stages or not fits:
             raise ValueError("stages: allowed are [channels 1 to 1024, blocks 1 to 1024, stride 1 to 4] of each")
         if not 1 <= self.stem <= MOST or not 0 <= self.tail <= MOST:
             raise ValueError("stem, tail: allowed is 1 to 1024, for the tail also 0")
-        if not 1 <= self.stem_stride <= 4:
-            raise ValueError("stem_stride: allowed is 1 to 4")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation: found {self.activation!r}; allowed: {', '.join(ACTIVATIONS)}")
 

@@ -43,9 +43,9 @@ class _Waves:
     """The matrices of a graph: each is made once, before the node that needs it first."""
 
     graph: ir.Graph
-    matrices: dict[tuple[object, ...], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
+    matrices: dict[tuple[str, bool], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
 
-    def __call__(self, node: ir.Node, length: ir.Value, key: object, half: bool) -> tuple[ir.Value, ir.Value]:
+    def __call__(self, node: ir.Node, length: ir.Value, key: str, half: bool) -> tuple[ir.Value, ir.Value]:
         """Cosines and sines of 2 pi j k / n, (n, frequencies) each; ``length`` is n as (1,) int64."""
         if (key, half) not in self.matrices:
             self.matrices[key, half] = self._compute(node, length, half)
@@ -179,7 +179,7 @@ def _convolution(waves: _Waves, node: ir.Node, suits: Suits) -> None:
         return
     half = bool(attribute_int(node, "onesided", 1))
     add = waves.adder(node)
-    cosines, sines = waves(node, waves.integers("length", size), size, half)
+    cosines, sines = waves(node, waves.integers("length", size), str(size), half)
     frames = add("Transpose", add("Concat", cosines, add("Neg", sines), axis=1), perm=[1, 0])
     if window is not None:
         frames = add("Mul", frames, window)

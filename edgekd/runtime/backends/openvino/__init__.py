@@ -31,7 +31,8 @@ FACTS = Facts(
         backend_facts.LENGTHS: Several(Whole(1, 16_384), 8),
         "config": PROPERTIES,
     },
-    # The first keeps its int8 linear layers right, whatever CPU builds; it does not read what the second takes away.
+    # ``bias_of_matmul`` keeps its int8 linear layers right and ``apart_in_3d`` rows of them, whatever CPU builds; it
+    # does not read what ``circular_padding`` and ``long_fourier`` take away.
     passes=("apart_in_3d", "bias_of_matmul", "circular_padding", "kept_axes", "long_fourier"),
     programs={"openvino": 0},
 )
