@@ -8,6 +8,7 @@ house knows. A student has one output or several (``Heads``), each with a task o
 """
 
 from edgekd.base.marks import Marks as Marks
+from edgekd.tasks._alarms import NORMAL as NORMAL
 from edgekd.tasks._base import IGNORED as IGNORED
 from edgekd.tasks._base import ROUNDED as ROUNDED
 from edgekd.tasks._base import Decided as Decided

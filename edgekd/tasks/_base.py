@@ -125,6 +125,11 @@ class Task(ABC):
         return ""
 
     @property
+    def unlabelled_pixel(self) -> int:
+        """The number in masks, as the data has them, of pixels without a label."""
+        return -1
+
+    @property
     def exclusive(self) -> bool:
         """Whether the scores of a sample are of classes of which one is right."""
         return self.link == "softmax" and not self.dense

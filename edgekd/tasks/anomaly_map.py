@@ -73,6 +73,11 @@ class AnomalyMap(Alarms):
         """See ``Task``."""
         return "mask"
 
+    @property
+    def unlabelled_pixel(self) -> int:
+        """See ``Task``."""
+        return self.ignore
+
     def shape(self, names: int, labels: tuple[int, ...]) -> tuple[int, ...]:
         """See ``Task``: (1, H, W) of masks (H, W)."""
         return _masks.shape(names, labels)

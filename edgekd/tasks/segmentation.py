@@ -58,6 +58,11 @@ class Segmentation(DenseClasses):
         """See ``Task``."""
         return "mask"
 
+    @property
+    def unlabelled_pixel(self) -> int:
+        """See ``Task``."""
+        return self.ignore
+
     def shape(self, names: int, labels: tuple[int, ...]) -> tuple[int, ...]:
         """See ``Task``: (C, H, W) of masks (H, W)."""
         return _masks.shape(names, labels)
@@ -71,8 +76,8 @@ class Segmentation(DenseClasses):
             names = tuple(str(number) for number in range(most + 1))
         kept = [number for number in range(len(names)) if number != self.ignore]
         if len(kept) < 2:
-            hint = f"pixels of {self.ignore} have no label (task.ignore): masks of 0 and 255 are to be 0 and 1"
-            only = [names[i] for i in kept]
+            blank, only = f"pixels of {self.ignore} have no label (task.ignore)", [names[i] for i in kept]
+            hint = f"{blank}: masks of 0 and 255 are to be 0 and 1 (data.values says so of files)"
             raise DataError("one class only", where=where, found=only, allowed="at least 2", hint=hint)
         classes = {split: self._classes(masks, len(names), split, at) for split, masks in labels.items()}
         return Numbered(tuple(names[i] for i in kept), classes)

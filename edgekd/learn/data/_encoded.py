@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from edgekd.base import limits
 from edgekd.base.arrays import AnyArray
@@ -35,6 +35,7 @@ DECODABLE = (
 GREY = ("1", "L", "LA", "La")
 WHITE = {"I;16": 65_535, "I;16L": 65_535, "I;16B": 65_535, "I;16N": 65_535, "I": 65_535, "F": 1}
 INVERTED, PHOTOMETRIC = 0, 262  # what a TIFF says where 0 is white; Pillow turns 8 bits over, and no others
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations whose width is the height of what is stored
 DARK = 8192  # of 65535: no picture of 16 bits is brighter, so that few greys are left of them
 
 
@@ -192,6 +193,20 @@ def looked_at(data: bytes, where: str) -> tuple[int, int, bool]:
     except (UnidentifiedImageError, *DECODABLE) as err:
         raise DataError(f"not a picture ({err})", where=where) from err
     return file.height, file.width, file.mode in ("1", "L", "LA", "I;16", "I", "F")
+
+
+def size_of(data: bytes, where: str) -> tuple[int, int]:
+    """Height and width of an encoded picture as it is read, turned as its EXIF says.
+
+    Raises:
+        DataError: no picture of a kind that is read.
+    """
+    try:
+        file = opened(data, where)
+        turned = file.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
+    except (UnidentifiedImageError, *DECODABLE) as err:
+        raise DataError(f"not a picture ({err})", where=where) from err
+    return (file.width, file.height) if turned else (file.height, file.width)
 
 
 def opened(data: bytes, where: str) -> Image.Image:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekd.base import image_ops, limits
+from edgekd.base.arrays import AnyArray
 from edgekd.base.image_ops import Size
 
 Interpolation = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
@@ -32,8 +33,7 @@ def fitted(image: Image.Image, size: Size, interpolation: str, fit: str, where: 
         DataError: so long and thin that to cover the size it would have more pixels than likely are meant.
     """
     was = image.height, image.width
-    inner = {"crop": covering, "letterbox": image_ops.inside}[fit](was, size) if fit != "stretch" else size
-    limits.check("pixels", inner[0] * inner[1], "too long and thin to be cropped", where)
+    inner = _inner(was, size, fit, where)
     if was != inner and interpolation != "nearest":
         image = image.resize((inner[1], inner[0]), Image.Resampling[interpolation.upper()])
     array = np.asarray(image, dtype=np.uint8)
@@ -42,6 +42,25 @@ def fitted(image: Image.Image, size: Size, interpolation: str, fit: str, where: 
         batch = image_ops.resize(batch, *inner)
     batch = image_ops.pad(batch, *size) if fit == "letterbox" else image_ops.crop(batch, *size)
     return np.asarray(batch[0], dtype=np.uint8)
+
+
+def fitted_mask(mask: AnyArray, size: Size, fit: str, outside: int, where: str) -> AnyArray:
+    """The numbers of a picture's pixels, (H, W), where the picture is ``fitted``: each that of the nearest pixel.
+
+    Args:
+        outside: the number around it, of ``letterbox``.
+        size, fit, where: see ``fitted``; raises as it does.
+    """
+    batch = image_ops.resize(mask[None, ..., None], *_inner((mask.shape[0], mask.shape[1]), size, fit, where))
+    batch = image_ops.pad(batch, *size, value=outside) if fit == "letterbox" else image_ops.crop(batch, *size)
+    return batch[0, ..., 0]
+
+
+def _inner(was: Size, size: Size, fit: str, where: str) -> Size:
+    """What a picture is resized to before it is cropped, or padded."""
+    inner = {"crop": covering, "letterbox": image_ops.inside}[fit](was, size) if fit != "stretch" else size
+    limits.check("pixels", inner[0] * inner[1], "too long and thin to be cropped", where)
+    return inner
 
 
 def covering(size: Size, wanted: Size) -> Size:

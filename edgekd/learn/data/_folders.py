@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _hashes
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
-from edgekd.tasks import LISTED, named, same_name
+from edgekd.tasks import CLASSES, LISTED, Task, named, same_name
 
 LEFT_OUT = frozenset(
     ("__macosx", "__pycache__", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
@@ -97,6 +97,7 @@ def read(
     limit: int,
     seed: int,
     group: str = "",
+    task: Task = CLASSES,
 ) -> tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]:
     """The splits of ``path/train/<class>/*``, with ``test`` and ``validation`` alike, or of ``path/<class>/*``; the
     class names; and what the user is to know.
@@ -109,6 +110,8 @@ def read(
         seed: of the carving.
         group: the text that ends, in a file's name, what names its group; samples of one group are never split. A
             file whose name does not hold it is a group of its own, and counted in a note.
+        task: of classes; or one that tells what is not normal: then the other splits may have folders of their own, and
+            the task numbers what the folders are called.
 
     Raises:
         DataError: no such folder, no classes, a class without files or one that train does not have, nothing left of a
@@ -116,18 +119,41 @@ def read(
     """
     root, seen = root_of(path), Seen()
     folders = _splits_of(root, endings, seen)
-    classes = _classes(folders["train"], endings)
+    classes = _classes([folders["train"]] if task.exclusive else [*folders.values()], endings)
     listed = {name: _files_of(folder, root, classes, endings, name, seen) for name, folder in folders.items()}
-    present = set(np.unique(listed["train"].labels).tolist())
-    if absent := [name for label, name in enumerate(classes) if label not in present]:
-        _refuse_empty(folders["train"] / absent[0], endings)
-    if len(classes) < 2:
-        raise DataError("one class only", where=f"data.path: {root.name}", found=classes, allowed="at least 2 folders")
+    if task.exclusive:
+        _check_classes(listed["train"], classes, folders["train"], root, endings)
     files = _limited(listed["train"], limit, seed)
     read_files = {name: files if name == "train" else listed[name] for name in folders}
     splits = {name: replace(reader(of, name), ids=of.names) for name, of in read_files.items()}
+    if not task.exclusive:
+        splits, classes = _numbered(splits, classes, task)
     splits, notes = carved(splits, shares, seed, group)
     return splits, classes, (*notes, *seen.notes())
+
+
+def check_task(task: Task, hint: str) -> None:
+    """Raise DataError where a task's labels are not what folders are called; ``hint``: what else says labels."""
+    if not task.exclusive and (task.dense or task.false_alarms is None):
+        raise DataError("the folders are of classes", where="data.path", allowed=f"classes; or {hint}")
+
+
+def _check_classes(train: Labelled, classes: Sequence[str], folder: Path, root: Path, endings: frozenset[str]) -> None:
+    """Raise DataError where there is one class only, or one of them has no training sample."""
+    present = set(np.unique(train.labels).tolist())
+    if absent := [name for label, name in enumerate(classes) if label not in present]:
+        _refuse_empty(folder / absent[0], endings)
+    if len(classes) < 2:
+        raise DataError("one class only", where=f"data.path: {root.name}", found=classes, allowed="at least 2 folders")
+
+
+def _numbered(
+    splits: Mapping[str, Split], classes: tuple[str, ...], task: Task
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """The splits with the labels that a task makes of the folders' names, and the names of its columns."""
+    labels = {name: split.y for name, split in splits.items() if split.y is not None}
+    known = task.numbered(labels, classes, lambda name, i: f"data.path ({name})", "data.path")
+    return {name: replace(split, y=known.labels[name]) for name, split in splits.items()}, known.names
 
 
 def carved(
@@ -222,12 +248,13 @@ def _limited(files: Labelled, limit: int, seed: int) -> Labelled:
     return Labelled(files.names[chosen], files.labels[chosen])
 
 
-def _classes(folder: Path, endings: frozenset[str]) -> tuple[str, ...]:
-    names = sorted(place.name for place in entries(folder) if place.is_dir())
-    if not names:
+def _classes(folders: Sequence[Path], endings: frozenset[str]) -> tuple[str, ...]:
+    """How the folders of all are called; the first is that of train."""
+    by_folder = [sorted(place.name for place in entries(folder) if place.is_dir()) for folder in folders]
+    if not by_folder[0]:
         allowed = f"<class>/*{min(endings)} below it"
-        raise DataError("no class folders", where="data.path", found=folder.name, allowed=allowed)
-    return named(names, f"data.path ({folder.name})")
+        raise DataError("no class folders", where="data.path", found=folders[0].name, allowed=allowed)
+    return named(list(dict.fromkeys(name for names in by_folder for name in names)), f"data.path ({folders[0].name})")
 
 
 def _files_of(

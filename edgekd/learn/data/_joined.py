@@ -107,12 +107,19 @@ def joined(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> Dataset:
         classes=tuple(label for dataset in read.values() for label in dataset.classes),
         heads={name: len(dataset.classes) for name, dataset in read.items()},
         answers=Heads(shapes, fitted, labelled=_labelled(labels)),
-        notes=tuple(dict.fromkeys(note for dataset in read.values() for note in dataset.notes)),
+        notes=_notes(read),
     )
     train, validation, test = (
         replace(split, y=_beside(labels, role), together=None) for role, split in base.splits.items()
     )
     return checked(replace(combined, train=train, validation=validation, test=test), "heads")
+
+
+def _notes(read: Mapping[str, Dataset]) -> tuple[str, ...]:
+    """What the user is to know, each once; of a head where the others don't say so."""
+    of_all = set.intersection(*({*dataset.notes} for dataset in read.values()))
+    placed = (note if note in of_all else f"heads.{name}: {note}" for name, one in read.items() for note in one.notes)
+    return tuple(dict.fromkeys(placed))
 
 
 def _first(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> str:

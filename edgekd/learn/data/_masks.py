@@ -1,8 +1,13 @@
-"""Masks that are still pictures: a pixel's number is its class."""
+"""Masks that are still pictures: a pixel's number is its class, or its colour says it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from edgekd.base import limits
 from edgekd.base.arrays import AnyArray
@@ -11,6 +16,7 @@ from edgekd.learn.data._encoded import DECODABLE, cut, opened
 
 FORMATS = ("PNG", "TIFF", "BMP")  # a JPEG has no numbers, but about these
 NUMBERS = ("L", "P", "1", "I;16")  # Pillow's modes that hold them
+COLOURS = ("RGB", "RGBA", "LA")  # modes that hold them where each pixel is grey, as some programs write them
 
 
 def decode(data: AnyArray, offsets: AnyArray, where: str) -> AnyArray:
@@ -37,12 +43,68 @@ def decode(data: AnyArray, offsets: AnyArray, where: str) -> AnyArray:
 def _opened(data: bytes, where: str) -> AnyArray:
     """(H, W) of one file."""
     try:
-        file = opened(data, where)
-        if file.format not in FORMATS:
-            raise DataError("not a mask: pixels that are not kept", where=where, found=file.format, allowed=FORMATS)
-        if file.mode not in NUMBERS:
-            allowed = "greys or a palette, whose numbers are the classes"
-            raise DataError("a mask in colours", where=where, found=f"Pillow's mode {file.mode}", allowed=allowed)
-        return np.asarray(file).astype(np.uint16)
+        return _numbers(_file(data, where), where)
     except DECODABLE as err:
         raise DataError(f"can't be decoded ({err})", where=where) from err
+
+
+def valued(data: bytes, values: Sequence[int | str], unlabelled: int, where: str) -> AnyArray:
+    """(H, W) int32 of one file: at every pixel the place of its number, or of its colour, among ``values``.
+
+    Args:
+        values: numbers, or colours as ``#rrggbb``, see ``check_values``; none: the numbers as they are.
+        unlabelled: of pixels that are none of them.
+
+    Raises:
+        DataError: it can't be decoded; a mask in colours where numbers are wanted.
+    """
+    try:
+        file = _file(data, where)
+        if not values:
+            return _numbers(file, where).astype(np.int32)
+        if isinstance(values[0], str):
+            red, green, blue = np.moveaxis(np.asarray(file.convert("RGB")).astype(np.int32), -1, 0)
+            numbers = red << 16 | green << 8 | blue
+        else:
+            numbers = _numbers(file, where).astype(np.int32)
+    except DECODABLE as err:
+        raise DataError(f"can't be decoded ({err})", where=where) from err
+    known = np.array([int(value[1:], 16) if isinstance(value, str) else value for value in values])
+    order = np.argsort(known)
+    place = order[np.searchsorted(known[order], numbers).clip(max=len(known) - 1)]
+    return np.where(known[place] == numbers, place, unlabelled).astype(np.int32)
+
+
+def check_values(values: Sequence[int | str]) -> None:
+    """Raise ValueError where what is to say the class of a pixel is no row of numbers, or of colours, each once."""
+    numbers = all(isinstance(value, int) and 0 <= value <= 65_535 for value in values)
+    colours = all(isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value) for value in values)
+    if not numbers and not colours:
+        raise ValueError("values: allowed is whole numbers of 0 to 65535, or colours as #rrggbb")
+    if len({str(value).lower() for value in values}) < len(values):
+        raise ValueError("values: allowed is each once")
+
+
+def _file(data: bytes, where: str) -> Image.Image:
+    file = opened(data, where)
+    if file.format not in FORMATS:
+        raise DataError("not a mask: pixels that are not kept", where=where, found=file.format, allowed=FORMATS)
+    return file
+
+
+def _numbers(file: Image.Image, where: str) -> NDArray[np.uint16]:
+    """(H, W) greys or numbers of a palette's colours; of colours that are all grey the grey."""
+    if file.mode in NUMBERS:
+        return np.asarray(file).astype(np.uint16)
+    colours = np.asarray(file.convert("RGB" if file.mode in COLOURS else file.mode))
+    if file.mode not in COLOURS or (colours != colours[..., :1]).any() or _is_clear(file):
+        allowed = "greys or a palette, whose numbers are the classes"
+        hint = 'in a folder, data.values = ["#000000", ...] names the colours of the classes'
+        raise DataError(
+            "a mask in colours", where=where, found=f"Pillow's mode {file.mode}", allowed=allowed, hint=hint
+        )
+    return colours[..., 0].astype(np.uint16)
+
+
+def _is_clear(file: Image.Image) -> bool:
+    return file.mode in ("LA", "RGBA") and int(np.asarray(file)[..., -1].min()) < 255

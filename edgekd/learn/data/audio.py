@@ -143,11 +143,9 @@ class Audio(Reading):
         return checked(dataset, f"data.path: {Path(self.path).name}", task)
 
     def _folder(self, task: Task) -> Read:
-        if not task.exclusive:
-            allowed = "classes; or data.metadata, which says the labels of each clip; or an .npz with labels"
-            raise DataError("folders are of classes", where="data.path", found=self.path, allowed=allowed)
+        _folders.check_task(task, "data.metadata, which says the labels of each clip; or an .npz with labels")
         carving = (self._shares, self.limit, self.split_seed, self._group)
-        return _folders.read(self.path, ENDINGS, self._read, *carving)
+        return _folders.read(self.path, ENDINGS, self._read, *carving, task)
 
     def _table(self, task: Task) -> Read:
         wanted = Wanted(self.metadata, self.file, self.labels, self.split, ())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekd.base.arrays import Samples
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _file_table, _folders
+from edgekd.learn.data import _file_table, _folders, _mask_files, _masks
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._encoded import Seen
@@ -32,8 +32,14 @@ Read = tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]
 class Imagefolder(Reading):
     """``path/train/<class>/*.jpg``, and ``test`` and ``validation`` (or ``val``) alike; or ``path/<class>/*.jpg``.
 
+    Where the task tells what is not normal, ``task.normal`` is how the folder of normal pictures is called.
+
     With ``metadata``, a table, folders are no classes: ``path/train/**`` and so on, or ``path/**``, and a row a picture
     says its labels, of any task whose labels are of single samples. Of several heads each has its own ``label``.
+
+    With ``masks``, the label of a picture is a file in a folder of that name: ``train/images/a.jpg`` (or
+    ``train/a.jpg``) and ``train/masks/a.png``, ``images/train/a.jpg`` and ``masks/train/a.png``, ``test/cut/a.png`` and
+    ``ground_truth/cut/a.png``. Masks are held in memory, and made one size with their pictures.
 
     Pictures are read as a person sees them (see ``_encoded.py``): turned as their EXIF says, the first of several
     frames, what is transparent on white, 16-bit greys scaled to 0..255.
@@ -56,6 +62,10 @@ class Imagefolder(Reading):
             1 and 0 of several labels. "" where the data has none.
         split: its column that says each row's split: train, validation (or val, dev) or test; "": the folders do.
         classes: names, in the order of their numbers; without them those of the labels, or of their columns.
+        masks: what the folders of masks are called. "": there are none.
+        endings: what the names of a picture and of its mask end in, before the dot, such as ``["", "_mask"]``.
+        values: the numbers in masks, or the colours as ``#rrggbb``, of the classes, in their order; pixels of others
+            have no label. (): a pixel's number is its class.
         lazy, workers: see ``Reading``.
     """
 
@@ -74,15 +84,25 @@ class Imagefolder(Reading):
     label: Names = "label"
     split: str = ""
     classes: tuple[str, ...] = ()
+    masks: str = ""
+    endings: tuple[str, str] = ("", "")
+    values: tuple[int, ...] | tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_size(self.size, self.interpolation, self.fit)
         self.check_reading()
         check_carving(self._shares, self.limit, self.split_seed)
         of_table = {"file": self.file != "file_name", "label": self.label != "label"}
-        of_table |= {"split": bool(self.split), "classes": bool(self.classes)}
+        of_table |= {"split": bool(self.split), "classes": bool(self.classes) and not self.masks}
         if not self.metadata and (unread := [key for key, is_said in of_table.items() if is_said]):
             raise ValueError(f"{unread[0]}: allowed is none without metadata, where each folder is a class")
+        if not self.masks and (self.values or any(self.endings)):
+            raise ValueError(f"{'values' if self.values else 'endings'}: allowed is none without masks")
+        if self.masks and self.metadata:
+            raise ValueError("masks: allowed is none beside metadata, whose labels are others")
+        if "/" in self.masks:
+            raise ValueError("masks: allowed is the name of a folder, not a path")
+        _masks.check_values(self.values)
 
     def fingerprint(self) -> str:
         """SHA-256 over the fields, the name and content of every image, and the tables."""
@@ -94,17 +114,23 @@ class Imagefolder(Reading):
     def load(self, task: Task = CLASSES) -> Dataset:
         """Read every image, carve off what has no folder, check everything."""
         seen = Seen()
-        splits, classes, notes = self._by_table(task, seen) if self.metadata else self._by_class(task, seen)
+        by = self._by_table if self.metadata else self._by_masks if self.masks else self._by_class
+        splits, classes, notes = by(task, seen)
         notes = (*notes, *self.scanned(splits, seen.add), *seen.notes())
         dataset = Dataset(splits["train"], splits["validation"], splits["test"], classes, image_ops(255.0), notes=notes)
         return checked(dataset, f"data.path: {Path(self.path).name}", task)
 
     def _by_class(self, task: Task, seen: Seen) -> Read:
-        if not task.exclusive:
-            allowed = "classes; or data.metadata, which says the labels of each picture"
-            raise DataError("the folders are of classes", where="data.path", found=self.path, allowed=allowed)
-        reader = functools.partial(self._read, seen)
-        return _folders.read(self.path, ENDINGS, reader, self._shares, self.limit, self.split_seed, self.groups)
+        _folders.check_task(task, "data.metadata, which says the labels of each picture, or data.masks")
+        reader, carving = functools.partial(self._read, seen), (self.limit, self.split_seed, self.groups)
+        return _folders.read(self.path, ENDINGS, reader, self._shares, *carving, task)
+
+    def _by_masks(self, task: Task, seen: Seen) -> Read:
+        if task.geometry != "mask":
+            raise DataError("labels that the task does not take", where="data.masks", found=self.masks)
+        wanted = _mask_files.Wanted(self.masks, self.endings, self.values, self.classes, self.size, self.fit)
+        reader, carving = functools.partial(self._pictures, seen), (self.limit, self.split_seed, self.groups)
+        return _mask_files.read(self.path, ENDINGS, wanted, task, reader, self._shares, *carving)
 
     def _by_table(self, task: Task, seen: Seen) -> Read:
         if task.geometry and self.size is not None:

@@ -1,0 +1,260 @@
+"""Masks in folders of their own beside the pictures', a file a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base import limits, units
+from edgekd.base.arrays import AnyArray, Samples
+from edgekd.base.errors import DataError
+from edgekd.learn.data import _encoded, _files, _fitting, _folders, _masks
+from edgekd.learn.data._base import Split
+from edgekd.learn.data._folders import Seen
+from edgekd.learn.data._split import CALLED, ROLES
+from edgekd.tasks import NORMAL, Task, named, same_name
+
+Packed = NDArray[np.bytes_]
+Key = tuple[str, ...]
+Read = tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]
+
+
+class Lying(NamedTuple):
+    """What lies below a folder, each by its key: folders and name as they are compared.
+
+    Attributes:
+        pictures: by path their keys, the likeliest first.
+        masks: their paths.
+        beside: whether a folder of masks lies in the folder itself, beside that of all pictures.
+    """
+
+    pictures: dict[str, list[Key]]
+    masks: dict[Key, str]
+    beside: bool
+
+
+class Pairs(NamedTuple):
+    """Paths below the folder of pictures and their masks, ""  where all of a picture is normal."""
+
+    pictures: list[str]
+    masks: list[str]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is read as masks.
+
+    Attributes:
+        folder: how the folders of masks are called.
+        endings: what the names of a picture and of its mask end in, before the dot.
+        values: see ``_masks.valued``.
+        classes: names, in the order of their numbers; (): as the task has it.
+        size, fit: that their pictures are made one size by, see ``fitted_mask``; None: they have one.
+    """
+
+    folder: str
+    endings: tuple[str, str]
+    values: tuple[int | str, ...]
+    classes: tuple[str, ...]
+    size: tuple[int, int] | None
+    fit: str
+
+    def read(self, root: Path, pairs: Pairs, task: Task, role: str) -> AnyArray:
+        """(N, H, W) int32, the masks of a split.
+
+        Raises:
+            DataError: a mask that can't be decoded, or is of another size than its picture.
+        """
+        height, width = self.size or self._size(root, pairs.pictures[0])
+        limits.check("bytes", 8 * len(pairs.pictures) * height * width, "more than likely is meant", "data.masks")
+        masks = np.full((len(pairs.pictures), height, width), NORMAL, np.int32)
+        for i, (picture, name) in enumerate(zip(pairs.pictures, pairs.masks, strict=True)):
+            if not name:
+                continue
+            where = f"data.masks ({role}): {name}"
+            mask = _masks.valued(_files.content(root / name, where), self.values, task.unlabelled_pixel, where)
+            if mask.shape != (size := self._size(root, picture)):
+                what = "a mask of another size than its picture"
+                raise DataError(what, where=where, found=mask.shape, allowed=f"{size}, of {picture}")
+            if self.size is not None:
+                mask = _fitting.fitted_mask(mask, self.size, self.fit, task.unlabelled_pixel, where)
+            elif mask.shape != (height, width):
+                place, hint = f"data.path ({role}): {picture}", "give data.size = [height, width]"
+                raise DataError(
+                    "an image of another size", where=place, found=size, allowed=f"{height, width}", hint=hint
+                )
+            masks[i] = mask
+        return masks
+
+    @staticmethod
+    def _size(root: Path, picture: str) -> tuple[int, int]:
+        where = f"data.path: {picture}"
+        return _encoded.size_of(_files.content(root / picture, where), where)
+
+
+def read(
+    path: str,
+    endings: frozenset[str],
+    wanted: Wanted,
+    task: Task,
+    reader: Callable[[Packed, str], Samples],
+    shares: Mapping[str, float],
+    limit: int,
+    seed: int,
+    group: str = "",
+) -> Read:
+    """The splits of pictures that have masks, in the order of their paths; the class names; notes.
+
+    A picture's mask is the file at the same path in a folder of masks, which lies beside the folder that the picture's
+    path has there, or beside the pictures themselves: ``train/masks/a.png`` of ``train/images/a.jpg`` or of
+    ``train/a.jpg``, ``masks/train/a.png`` of ``images/train/a.jpg``, ``ground_truth/cut/a.png`` of ``test/cut/a.png``.
+    Where the task tells what is not normal, all of a picture is whose folder has no mask at all.
+
+    Args:
+        endings: of the files to read, in lower case, with the dot.
+        reader: from (N,) paths below the folder, packed, and the split's name to its samples.
+        limit: use only the first so many training pictures; 0: all.
+        shares, seed, group: see ``_folders.read``.
+
+    Raises:
+        DataError: no masks, one without a picture or of several, a picture without one or in no split, and what
+            ``task.numbered`` and ``_folders.carved`` raise.
+    """
+    root, seen = _folders.root_of(path), Seen()
+    pairs = _by_role(_below(root, endings, wanted, seen), wanted, task)
+    pairs["train"] = Pairs(*(names[: limit or None] for names in pairs["train"]))
+    masks = {role: wanted.read(root, of, task, role) for role, of in pairs.items()}
+    names = named(wanted.classes, "data.classes") if wanted.classes else None
+
+    def at(role: str, i: int) -> str:
+        return f"data.masks ({role}): {pairs[role].masks[i] or pairs[role].pictures[i]}"
+
+    if wanted.values and names is None and task.false_alarms is None:
+        names = tuple(map(str, wanted.values))
+    known = task.numbered(masks, names, at, f"data.masks: {wanted.folder}")
+    splits = {}
+    for role, of in pairs.items():
+        ids = _files.packed(of.pictures)
+        splits[role] = Split(reader(ids, role), known.labels.get(role), ids=ids)
+    splits, carved = _folders.carved(splits, shares, seed, group)
+    return splits, known.names, (*known.notes, *_notes(pairs, masks, wanted, task), *carved, *seen.notes())
+
+
+def _below(root: Path, endings: frozenset[str], wanted: Wanted, seen: Seen) -> Lying:
+    """The pictures and the masks below a folder.
+
+    Raises:
+        DataError: two masks of one name, or none of either.
+    """
+    files: list[list[str]] = []
+    for file in _folders.walk(root, seen):
+        if not file.is_dir() and file.suffix.lower() in endings:
+            files.append(file.relative_to(root).as_posix().split("/"))
+        elif not file.is_dir():
+            seen.endings[file.suffix.lower() or _folders.NO_ENDING] += 1
+    of_picture, of_mask = wanted.endings
+    depths = {parts.index(wanted.folder) for parts in files if wanted.folder in parts[:-1]}
+    pictures: dict[str, list[Key]] = {}
+    masks: dict[Key, str] = {}
+    for parts in files:
+        *folders, last = parts
+        is_mask, path = wanted.folder in folders, "/".join(parts)
+        stem, ending = Path(last).stem, of_mask if is_mask else of_picture
+        if not stem.endswith(ending):
+            seen.astray[f"... without {ending} before the dot"] += 1
+            continue
+        name = same_name(stem.removesuffix(ending))
+        if not is_mask:
+            others = [folders[:depth] + folders[depth + 1 :] for depth in sorted(depths) if depth < len(folders)]
+            pictures[path] = [(*map(same_name, kept), name) for kept in (*others, folders)]
+            continue
+        depth = folders.index(wanted.folder)
+        key = (*map(same_name, folders[:depth] + folders[depth + 1 :]), name)
+        if key in masks:
+            raise DataError("two masks of one name", where=f"data.masks: {path}", found=masks[key], allowed="one")
+        masks[key] = path
+    if not masks:
+        there = sorted({name for *folders, _ in files for name in folders if name.lower() not in ROLES})
+        raise DataError("no such folder of masks", where="data.masks", found=wanted.folder, allowed=there or None)
+    if not pictures:
+        raise DataError("masks without a picture beside them", where=f"data.path: {root.name}", found=wanted.folder)
+    return Lying(pictures, masks, 0 in depths)
+
+
+def _by_role(lying: Lying, wanted: Wanted, task: Task) -> dict[str, Pairs]:
+    """The pictures of each split with their masks, ``train`` first.
+
+    Raises:
+        DataError: a picture without a mask, a mask that has not one picture, and what ``_roles`` raises.
+    """
+    keys = {path: next((key for key in likely if key in lying.masks), None) for path, likely in lying.pictures.items()}
+    taken: dict[Key, str] = {}
+    for path, key in keys.items():
+        if key is not None and taken.setdefault(key, path) != path:
+            place = f"data.masks: {lying.masks[key]}"
+            raise DataError("a mask of two pictures", where=place, found=path, allowed=f"one, and {taken[key]} is it")
+    masked = {path.rpartition("/")[0] for path in taken.values()}
+    without = [path for path, key in keys.items() if key is None]
+    if task.false_alarms is not None:  # a folder without any is of normal pictures
+        without = [path for path in without if path.rpartition("/")[0] in masked]
+    unused = [path for key, path in lying.masks.items() if key not in taken]
+    if not taken or without or unused:
+        _refuse(without or [*keys], unused or [*lying.masks.values()], wanted, nothing=not taken, alone=not without)
+    pairs: dict[str, Pairs] = {}
+    for path, role in _roles(lying).items():
+        of, key = pairs.setdefault(role, Pairs([], [])), keys[path]
+        of.pictures.append(path)
+        of.masks.append("" if key is None else lying.masks[key])
+    return {"train": pairs["train"], **pairs}
+
+
+def _refuse(pictures: Sequence[str], masks: Sequence[str], wanted: Wanted, *, nothing: bool, alone: bool) -> None:
+    """Raise DataError on pictures and masks that don't belong together: none does, or some masks or pictures alone."""
+    hint = f"data.endings = {list(wanted.endings)} is what their names end in, before the dot"
+    if nothing:
+        raise DataError("no mask of any picture", where="data.masks", found=pictures[0], allowed=masks[0], hint=hint)
+    what, odd = ("a mask without a picture", masks) if alone else ("a picture without a mask", pictures)
+    names = odd[0] + (f" and {len(odd) - 1:,} more" if len(odd) > 1 else "")
+    raise DataError(what, where="data.masks", found=names, hint=f"move it away where it is not to be read; {hint}")
+
+
+def _roles(lying: Lying) -> dict[str, str]:
+    """Each picture's split, as a folder above it is called; of no such folders all are for training.
+
+    Raises:
+        DataError: a picture outside of them, two folders for one split, no split for training.
+    """
+    folders: dict[str, str] = {}
+    for path in lying.pictures:
+        above = path.split("/")[:-1][: 2 if lying.beside else 1]
+        folders[path] = next((folder for folder in above if folder.lower() in ROLES), "")
+    if not any(folders.values()):
+        return dict.fromkeys(folders, "train")
+    by_role: dict[str, set[str]] = {}
+    for path, folder in folders.items():
+        if not folder:
+            allowed = [name for names in CALLED.values() for name in names]
+            raise DataError("a file in the folder of no split", where="data.path", found=path, allowed=allowed)
+        by_role.setdefault(ROLES[folder.lower()], set()).add(folder)
+    if twice := [names for names in by_role.values() if len(names) > 1]:
+        raise DataError("two folders for one split", where="data.path", found=sorted(twice[0]))
+    if "train" not in by_role:
+        given = sorted({*folders.values()})
+        raise DataError("folders of splits, and none for training", where="data.path", found=given, allowed="train")
+    return {path: ROLES[folder.lower()] for path, folder in folders.items()}
+
+
+def _notes(pairs: Mapping[str, Pairs], masks: Mapping[str, AnyArray], wanted: Wanted, task: Task) -> Iterator[str]:
+    """What the user is to know of the masks."""
+    normal = [path.rpartition("/")[0] for of in pairs.values() for path, mask in zip(*of, strict=True) if not mask]
+    if normal:
+        places = ", ".join(dict.fromkeys(normal))
+        yield f"{len(normal):,} pictures are normal all over: no picture of their folders has a mask ({places})"
+    blank = float((masks["train"] == task.unlabelled_pixel).mean())
+    if wanted.values and blank:
+        yield f"{units.share(blank)} of the training pixels are of none of data.values: they have no label"
