@@ -14,7 +14,7 @@ from edgekd.base.arrays import Samples
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _folders, _table_files
 from edgekd.learn.data._base import Split
-from edgekd.learn.data._folders import Seen
+from edgekd.learn.data._folders import Carving, Seen
 from edgekd.learn.data._split import CALLED, ROLES, listed
 from edgekd.learn.data._table_files import Cells
 from edgekd.learn.data._table_labels import Names, by_split, check_named, labels_of
@@ -71,18 +71,14 @@ def read(
     wanted: Wanted,
     task: Task,
     reader: Callable[[Packed, str], Samples],
-    shares: Mapping[str, float],
-    limit: int,
-    seed: int,
-    group: str = "",
+    carving: Carving,
 ) -> tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]:
     """The splits of the files that the rows name, in their order; the class names; and what the user is to know.
 
     Args:
         endings: of the files to read, in lower case, with the dot.
         reader: from (N,) paths below the folder, packed, and the split's name to its samples.
-        limit: use only the first so many training rows; 0: all.
-        shares, seed, group: see ``_folders.read``.
+        carving: its ``limit`` takes the first rows.
 
     Raises:
         DataError: a row without a file, a file of two rows or of none, a file in no split, and what ``labels_of`` and
@@ -95,14 +91,14 @@ def read(
     rows = {folder: _table_files.read(table, wanted.header) for folder, table in places.items()}
     rows = _matched(rows, _files_below(root, endings, places, seen), wanted.file)
     cells = by_split(rows[""], wanted.split) if wanted.split else _by_folder(root, rows, wanted.file)
-    cells["train"] = cells["train"].some(np.arange(len(cells["train"]))[: limit or None])
+    cells["train"] = cells["train"].some(np.arange(len(cells["train"]))[: carving.limit or None])
     for role, of in cells.items():
         if not len(of):
             raise DataError("a split without rows", where=f"data.metadata ({role})", found=of.file)
     known = labels_of(cells, wanted.label, wanted.classes, task, f"data.metadata: {Path(wanted.table).name}")
     files = {role: _files.packed(of.columns[wanted.file]) for role, of in cells.items()}
     splits = {role: Split(reader(names, role), known.labels.get(role), ids=names) for role, names in files.items()}
-    splits, carved = _folders.carved(splits, shares, seed, group)
+    splits, carved = _folders.carved(splits, carving)
     return splits, known.names, (*known.notes, *carved, *seen.notes())
 
 

@@ -43,6 +43,23 @@ class Labelled(NamedTuple):
     labels: NDArray[np.int64]
 
 
+class Carving(NamedTuple):
+    """What becomes of the files of a folder that says no splits, or not all.
+
+    Attributes:
+        shares: of test and validation where they have no folder: the share (below 1) or count that is carved off.
+        limit: use only so many training files; 0: all.
+        seed: of the carving.
+        group: the text that ends, in a file's name, what names its group; samples of one group are never split. A
+            file whose name does not hold it is a group of its own, and counted in a note.
+    """
+
+    shares: Mapping[str, float]
+    limit: int
+    seed: int
+    group: str
+
+
 @dataclass
 class Seen:
     """What lies in a folder and is not read, counted."""
@@ -93,10 +110,7 @@ def read(
     path: str,
     endings: frozenset[str],
     reader: Callable[[Labelled, str], Split],
-    shares: Mapping[str, float],
-    limit: int,
-    seed: int,
-    group: str = "",
+    carving: Carving,
     task: Task = CLASSES,
 ) -> tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]:
     """The splits of ``path/train/<class>/*``, with ``test`` and ``validation`` alike, or of ``path/<class>/*``; the
@@ -105,11 +119,7 @@ def read(
     Args:
         endings: of the files to read, in lower case, with the dot.
         reader: from files with labels and the split's name to its samples.
-        shares: of test and validation where they have no folder: the share (below 1) or count that is carved off.
-        limit: use only so many training files, spread over the classes; 0: all.
-        seed: of the carving.
-        group: the text that ends, in a file's name, what names its group; samples of one group are never split. A
-            file whose name does not hold it is a group of its own, and counted in a note.
+        carving: its ``limit`` is spread over the classes.
         task: of classes; or one that tells what is not normal: then the other splits may have folders of their own, and
             the task numbers what the folders are called.
 
@@ -123,12 +133,12 @@ def read(
     listed = {name: _files_of(folder, root, classes, endings, name, seen) for name, folder in folders.items()}
     if task.exclusive:
         _check_classes(listed["train"], classes, folders["train"], root, endings)
-    files = _limited(listed["train"], limit, seed)
+    files = _limited(listed["train"], carving.limit, carving.seed)
     read_files = {name: files if name == "train" else listed[name] for name in folders}
     splits = {name: replace(reader(of, name), ids=of.names) for name, of in read_files.items()}
     if not task.exclusive:
         splits, classes = _numbered(splits, classes, task)
-    splits, notes = carved(splits, shares, seed, group)
+    splits, notes = carved(splits, carving)
     return splits, classes, (*notes, *seen.notes())
 
 
@@ -156,14 +166,14 @@ def _numbered(
     return {name: replace(split, y=known.labels[name]) for name, split in splits.items()}, known.names
 
 
-def carved(
-    splits: Mapping[str, Split], shares: Mapping[str, float], seed: int, group: str
-) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """All three splits of files, whose ids are their packed names, and notes; the arguments are those of ``read``."""
-    ids = splits["train"].ids
+def carved(splits: Mapping[str, Split], carving: Carving) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """All three splits of files, whose ids are their packed names, and notes."""
+    ids, group = splits["train"].ids, carving.group
     last = [_files.text(file).rpartition("/")[2] for file in ids.tolist()] if group and ids is not None else []
     groups = np.array([name.split(group)[0] for name in last]) if group else None
-    whole, notes = carve_missing(splits, shares, seed, groups, f"what stands before {group!r} in a file's name")
+    whole, notes = carve_missing(
+        splits, carving.shares, carving.seed, groups, f"what stands before {group!r} in a file's name"
+    )
     return whole, (*notes, *_ungrouped(last, group))
 
 

@@ -15,7 +15,7 @@ from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _encoded, _files, _fitting, _folders, _masks
 from edgekd.learn.data._base import Split
-from edgekd.learn.data._folders import Seen
+from edgekd.learn.data._folders import Carving, Seen
 from edgekd.learn.data._split import CALLED, ROLES
 from edgekd.tasks import NORMAL, Task, named, same_name
 
@@ -103,10 +103,7 @@ def read(
     wanted: Wanted,
     task: Task,
     reader: Callable[[Packed, str], Samples],
-    shares: Mapping[str, float],
-    limit: int,
-    seed: int,
-    group: str = "",
+    carving: Carving,
 ) -> Read:
     """The splits of pictures that have masks, in the order of their paths; the class names; notes.
 
@@ -118,8 +115,7 @@ def read(
     Args:
         endings: of the files to read, in lower case, with the dot.
         reader: from (N,) paths below the folder, packed, and the split's name to its samples.
-        limit: use only the first so many training pictures; 0: all.
-        shares, seed, group: see ``_folders.read``.
+        carving: its ``limit`` takes the first pictures.
 
     Raises:
         DataError: no masks, one without a picture or of several, a picture without one or in no split, and what
@@ -127,7 +123,7 @@ def read(
     """
     root, seen = _folders.root_of(path), Seen()
     pairs = _by_role(_below(root, endings, wanted, seen), wanted, task)
-    pairs["train"] = Pairs(*(names[: limit or None] for names in pairs["train"]))
+    pairs["train"] = Pairs(*(names[: carving.limit or None] for names in pairs["train"]))
     masks = {role: wanted.read(root, of, task, role) for role, of in pairs.items()}
     names = named(wanted.classes, "data.classes") if wanted.classes else None
 
@@ -141,7 +137,7 @@ def read(
     for role, of in pairs.items():
         ids = _files.packed(of.pictures)
         splits[role] = Split(reader(ids, role), known.labels.get(role), ids=ids)
-    splits, carved = _folders.carved(splits, shares, seed, group)
+    splits, carved = _folders.carved(splits, carving)
     return splits, known.names, (*known.notes, *_notes(pairs, masks, wanted, task), *carved, *seen.notes())
 
 

@@ -23,7 +23,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._decoding import Decoded, Item
 from edgekd.learn.data._file_table import Packed, Wanted
-from edgekd.learn.data._folders import Labelled
+from edgekd.learn.data._folders import Carving, Labelled
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._role_files import fingerprint
 from edgekd.learn.data._split import ROLES, Groups, carve_missing, check_carving, joined, listed, sound_ops
@@ -144,13 +144,15 @@ class Audio(Reading):
 
     def _folder(self, task: Task) -> Read:
         _folders.check_task(task, "data.metadata, which says the labels of each clip; or an .npz with labels")
-        carving = (self._shares, self.limit, self.split_seed, self._group)
-        return _folders.read(self.path, ENDINGS, self._read, *carving, task)
+        return _folders.read(self.path, ENDINGS, self._read, self._carving, task)
 
     def _table(self, task: Task) -> Read:
         wanted = Wanted(self.metadata, self.file, self.labels, self.split, ())
-        carving = (self._shares, self.limit, self.split_seed, self._group)
-        return _file_table.read(self.path, ENDINGS, wanted, task, self._clips_of, *carving)
+        return _file_table.read(self.path, ENDINGS, wanted, task, self._clips_of, self._carving)
+
+    @property
+    def _carving(self) -> Carving:
+        return Carving(self._shares, self.limit, self.split_seed, self._group)
 
     @property
     def _group(self) -> str:

@@ -14,7 +14,7 @@ from edgekd.learn.data._checks import checked
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._file_table import Packed, Wanted
 from edgekd.learn.data._fitting import Fit, Interpolation
-from edgekd.learn.data._folders import Labelled
+from edgekd.learn.data._folders import Carving, Labelled
 from edgekd.learn.data._lazy import Reading
 from edgekd.learn.data._pictures import Pictures, check_size, pictures
 from edgekd.learn.data._role_files import fingerprint
@@ -122,25 +122,28 @@ class Imagefolder(Reading):
 
     def _by_class(self, task: Task, seen: Seen) -> Read:
         _folders.check_task(task, "data.metadata, which says the labels of each picture, or data.masks")
-        reader, carving = functools.partial(self._read, seen), (self.limit, self.split_seed, self.groups)
-        return _folders.read(self.path, ENDINGS, reader, self._shares, *carving, task)
+        return _folders.read(self.path, ENDINGS, functools.partial(self._read, seen), self._carving, task)
 
     def _by_masks(self, task: Task, seen: Seen) -> Read:
         if task.geometry != "mask":
             raise DataError("labels that the task does not take", where="data.masks", found=self.masks)
         wanted = _mask_files.Wanted(self.masks, self.endings, self.values, self.classes, self.size, self.fit)
-        reader, carving = functools.partial(self._pictures, seen), (self.limit, self.split_seed, self.groups)
-        return _mask_files.read(self.path, ENDINGS, wanted, task, reader, self._shares, *carving)
+        return _mask_files.read(
+            self.path, ENDINGS, wanted, task, functools.partial(self._pictures, seen), self._carving
+        )
 
     def _by_table(self, task: Task, seen: Seen) -> Read:
         if task.geometry and self.size is not None:
             what, allowed = "labels of places move where a picture is resized", "none: pictures of one size"
             raise DataError(what, where="data.size", found=self.size, allowed=allowed)
         wanted = Wanted(self.metadata, self.file, self.label, self.split, self.classes)
-        reader, shares = functools.partial(self._pictures, seen), self._shares
         return _file_table.read(
-            self.path, ENDINGS, wanted, task, reader, shares, self.limit, self.split_seed, self.groups
+            self.path, ENDINGS, wanted, task, functools.partial(self._pictures, seen), self._carving
         )
+
+    @property
+    def _carving(self) -> Carving:
+        return Carving(self._shares, self.limit, self.split_seed, self.groups)
 
     @property
     def _shares(self) -> dict[str, float]:

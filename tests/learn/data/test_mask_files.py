@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,7 @@ def damaged(root: Path) -> Path:
     return root
 
 
-BAD = {
+BAD: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "no such folder": (lambda p: p, {"masks": "mask"}, "no such folder of masks.*did you mean 'masks'"),
     "no pairs": (lambda p: p, {"endings": ("", "_mask")}, "no such folder of masks|no mask of any picture"),
     "no picture": (lambda p: (p / "train/images/1.jpg").unlink(), {}, "a mask without a picture; found 'train/masks/1"),
@@ -210,7 +211,7 @@ BAD = {
 def test_what_does_not_belong_together_is_an_error_that_names_it(tmp_path: Path, case: str) -> None:
     spoil, keys, message = BAD[case]
     lay(tmp_path, *LAYOUTS["each split has folders"])
-    spoil(tmp_path)  # type: ignore[no-untyped-call]
+    spoil(tmp_path)
     with pytest.raises(DataError, match=message):
         source(tmp_path, **keys).load(Segmentation())
 
