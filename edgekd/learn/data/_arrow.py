@@ -11,6 +11,7 @@ import json
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, TypeAlias
 
@@ -24,7 +25,7 @@ from edgekd.learn.data import _files, _hashes
 
 try:
     import pyarrow
-    from pyarrow import ipc, parquet
+    from pyarrow import compute, ipc, parquet
 except ImportError as err:
     MISSING: str | None = str(err)
 else:
@@ -42,6 +43,45 @@ class Values(NamedTuple):
     file: Path
     starts: NDArray[np.int64]
     sizes: NDArray[np.int64]
+
+
+class Part(NamedTuple):
+    """Some rows of a file: the number of the first, and where the file is mapped, none of Parquet."""
+
+    file: Path
+    row: int
+    batch: Batch
+    mapped: range
+
+    @property
+    def where(self) -> str:
+        """What an error calls the file."""
+        return f"data.path: {self.file.name}"
+
+
+@dataclass
+class Places:
+    """Where the values of a column lie, with their file's name and the first one's row."""
+
+    parts: list[tuple[Values, str, int]] = field(default_factory=list)
+
+    def add(self, part: Part, column: int, name: str, unpacked: Unpacked) -> None:
+        """Those of a part of a file, see ``values``; ``name``: of the column."""
+        column_of, where = part.batch.column(column), f"{part.where}: {name}"
+        at = values(column_of, part.row, part.mapped, part.file, unpacked, where)
+        self.parts.append((at, part.file.name, part.row))
+
+    def columns(self, most: int = 0) -> tuple[AnyArray, ...]:
+        """Of ``_files.span``; the last names the row. ``most``: so many at most; 0: all."""
+        stamps = {at.file: _files.stamp_of(at.file.stat()) for at, _, _ in self.parts}
+        columns: list[list[AnyArray]] = [[], [], [], [], []]
+        for at, name, first in self.parts:
+            count = len(at.sizes)
+            names = _files.packed([f"{name}: row {first + i}" for i in range(count)])
+            of_part = (np.full(count, str(at.file), object), np.full(count, stamps[at.file], np.int64))
+            for column, values_of in zip(columns, (*of_part, at.starts, at.sizes, names), strict=True):
+                column.append(values_of)
+        return tuple(np.concatenate(column)[: most or None] for column in columns)
 
 
 class Unpacked:
@@ -82,10 +122,12 @@ def schema(file: Path, where: str) -> pyarrow.Schema:
 
 
 def class_names(of: pyarrow.Schema, column: str) -> tuple[str, ...]:
-    """Names that ``datasets`` keeps of a column's numbers; none where it keeps none."""
-    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-        features = json.loads(of.metadata[b"huggingface"])["info"]["features"]
-        return tuple(str(name) for name in features[column].get("names") or ())
+    """Names that ``datasets`` keeps of a column's numbers, or of those in its lists; none where it keeps none."""
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, IndexError):
+        feature = json.loads(of.metadata[b"huggingface"])["info"]["features"][column]
+        while isinstance(feature, list) or "feature" in feature:
+            feature = feature[0] if isinstance(feature, list) else feature["feature"]
+        return tuple(str(name) for name in feature.get("names") or ())
     return ()
 
 
@@ -116,7 +158,7 @@ def values(column: pyarrow.Array, row: int, mapped: range, file: Path, unpacked:
     Args:
         row: the number of the first.
         mapped: see ``batches``.
-        unpacked: takes those that don't lie in the file as they are.
+        unpacked: takes those that don't lie in the file as they are; lists of words become texts.
 
     Raises:
         DataError: a column of neither, or a row without a value.
@@ -126,6 +168,9 @@ def values(column: pyarrow.Array, row: int, mapped: range, file: Path, unpacked:
         inner = kind.get_field_index("bytes")
     if inner >= 0 and not column.null_count:
         column = column.field(inner)
+        kind = column.type
+    if _of_words(kind):
+        column = compute.binary_join(column, " ")
         kind = column.type
     large = pyarrow.types.is_large_binary(kind) or pyarrow.types.is_large_string(kind)
     if not (large or pyarrow.types.is_binary(kind) or pyarrow.types.is_string(kind)):
@@ -147,12 +192,31 @@ def values(column: pyarrow.Array, row: int, mapped: range, file: Path, unpacked:
 
 
 def holds_texts(column: pyarrow.Array) -> bool:
-    """Whether a column is of texts, and not of bytes."""
-    return bool(pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type))
+    """Whether a column is of texts, or of lists of words, and not of bytes."""
+    return _is_text(column.type) or _of_words(column.type)
+
+
+def holds_files(column: pyarrow.Array) -> bool:
+    """Whether a column is of bytes, or of what ``datasets`` makes of pictures."""
+    kinds = pyarrow.types
+    return bool(kinds.is_struct(column.type) or kinds.is_binary(column.type) or kinds.is_large_binary(column.type))
+
+
+def _is_text(kind: pyarrow.DataType) -> bool:
+    return bool(pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind))
+
+
+def _is_list(kind: pyarrow.DataType) -> bool:
+    kinds = pyarrow.types
+    return bool(kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind))
+
+
+def _of_words(kind: pyarrow.DataType) -> bool:
+    return _is_list(kind) and _is_text(kind.value_type)
 
 
 def labels(column: pyarrow.Array, row: int, where: str) -> AnyArray:
-    """Labels as they stand in a column: whole numbers or texts.
+    """(N,) labels as they stand in a column: whole numbers, floats (NaN where there is none), texts, or lists of such.
 
     Args:
         row: the number of the first.
@@ -163,14 +227,26 @@ def labels(column: pyarrow.Array, row: int, where: str) -> AnyArray:
     kinds = pyarrow.types
     if kinds.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if not (kinds.is_integer(column.type) or kinds.is_string(column.type) or kinds.is_large_string(column.type)):
-        raise DataError("no labels", where=where, found=str(column.type), allowed="whole numbers, or names")
-    if column.null_count:
+    inner, values = column.type, column
+    while _is_list(inner):
+        inner, values = inner.value_type, values.flatten()
+    if not (_is_text(inner) or kinds.is_integer(inner) or kinds.is_floating(inner) or kinds.is_boolean(inner)):
+        allowed = "numbers, names, or lists of them; of masks pictures"
+        raise DataError("no labels", where=where, found=str(column.type), allowed=allowed)
+    if column.null_count and not kinds.is_floating(column.type):
         missing = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
         raise DataError("a row without a label", where=where, found=f"row {row + missing}")
-    if kinds.is_integer(column.type):
-        return np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.int64)
-    return np.array([sys.intern(text) for text in column.to_pylist()], object)
+    if values is not column and values.null_count:
+        allowed = "NaN where there is no number"
+        raise DataError("a label in a list that is none", where=where, found="null", allowed=allowed)
+    if _is_list(column.type):
+        lists = np.empty(len(column), object)
+        lists[:] = column.to_pylist()
+        return lists
+    if _is_text(inner):
+        return np.array([sys.intern(text) for text in column.to_pylist()], object)
+    numbers = np.asarray(column.to_numpy(zero_copy_only=False))
+    return numbers.astype(np.float64 if kinds.is_floating(inner) else np.int64)
 
 
 def _opened(file: Path, where: str) -> Iterator[tuple[pyarrow.ipc.RecordBatchStreamReader, range]]:

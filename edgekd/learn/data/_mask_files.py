@@ -10,14 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import limits, units
+from edgekd.base import units
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _encoded, _files, _fitting, _folders, _masks
+from edgekd.learn.data import _files, _folders
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._folders import Carving, Seen
+from edgekd.learn.data._masks import Fitting, Pair
 from edgekd.learn.data._split import CALLED, ROLES
-from edgekd.tasks import NORMAL, Task, named, same_name
+from edgekd.tasks import Task, named, same_name
 
 Packed = NDArray[np.bytes_]
 Key = tuple[str, ...]
@@ -52,9 +53,8 @@ class Wanted:
     Attributes:
         folder: how the folders of masks are called.
         endings: what the names of a picture and of its mask end in, before the dot.
-        values: see ``_masks.valued``.
         classes: names, in the order of their numbers; (): as the task has it.
-        size, fit: that their pictures are made one size by, see ``fitted_mask``; None: they have one.
+        values, size, fit: see ``Fitting``.
     """
 
     folder: str
@@ -65,36 +65,18 @@ class Wanted:
     fit: str
 
     def read(self, root: Path, pairs: Pairs, task: Task, role: str) -> AnyArray:
-        """(N, H, W) int32, the masks of a split.
+        """(N, H, W) int32, the masks of a split; raises as ``Fitting.read`` does."""
 
-        Raises:
-            DataError: a mask that can't be decoded, or is of another size than its picture.
-        """
-        height, width = self.size or self._size(root, pairs.pictures[0])
-        limits.check("bytes", 8 * len(pairs.pictures) * height * width, "more than likely is meant", "data.masks")
-        masks = np.full((len(pairs.pictures), height, width), NORMAL, np.int32)
-        for i, (picture, name) in enumerate(zip(pairs.pictures, pairs.masks, strict=True)):
-            if not name:
-                continue
-            where = f"data.masks ({role}): {name}"
-            mask = _masks.valued(_files.content(root / name, where), self.values, task.unlabelled_pixel, where)
-            if mask.shape != (size := self._size(root, picture)):
-                what = "a mask of another size than its picture"
-                raise DataError(what, where=where, found=mask.shape, allowed=f"{size}, of {picture}")
-            if self.size is not None:
-                mask = _fitting.fitted_mask(mask, self.size, self.fit, task.unlabelled_pixel, where)
-            elif mask.shape != (height, width):
-                place, hint = f"data.path ({role}): {picture}", "give data.size = [height, width]"
-                raise DataError(
-                    "an image of another size", where=place, found=size, allowed=f"{height, width}", hint=hint
-                )
-            masks[i] = mask
-        return masks
+        def content(name: str, where: str) -> tuple[bytes, str]:
+            return _files.content(root / name, where), where
 
-    @staticmethod
-    def _size(root: Path, picture: str) -> tuple[int, int]:
-        where = f"data.path: {picture}"
-        return _encoded.size_of(_files.content(root / picture, where), where)
+        def each() -> Iterator[Pair]:
+            for picture, mask in zip(*pairs, strict=True):
+                shown, place = content(picture, f"data.path ({role}): {picture}")
+                read, mask_place = content(mask, f"data.masks ({role}): {mask}") if mask else (None, "data.masks")
+                yield Pair(shown, read, place, mask_place)
+
+        return Fitting(self.values, task.unlabelled_pixel, self.size, self.fit).read(each(), len(pairs.pictures))
 
 
 def read(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,9 @@ from PIL import Image
 from edgekd.base import limits
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data._encoded import DECODABLE, cut, opened
+from edgekd.learn.data._encoded import DECODABLE, cut, opened, size_of
+from edgekd.learn.data._fitting import fitted_mask
+from edgekd.tasks import NORMAL
 
 FORMATS = ("PNG", "TIFF", "BMP")  # a JPEG has no numbers, but about these
 NUMBERS = ("L", "P", "1", "I;16")  # Pillow's modes that hold them
@@ -73,6 +77,59 @@ def valued(data: bytes, values: Sequence[int | str], unlabelled: int, where: str
     order = np.argsort(known)
     place = order[np.searchsorted(known[order], numbers).clip(max=len(known) - 1)]
     return np.where(known[place] == numbers, place, unlabelled).astype(np.int32)
+
+
+class Pair(NamedTuple):
+    """A picture's file and its mask's, None where all of it is normal; and what errors call the two."""
+
+    picture: bytes
+    mask: bytes | None
+    picture_place: str
+    mask_place: str
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How masks are read, and made one size with their pictures.
+
+    Attributes:
+        values, unlabelled: see ``valued``.
+        size, fit: that their pictures are made one size by, see ``fitted_mask``; None: they have one.
+    """
+
+    values: Sequence[int | str]
+    unlabelled: int
+    size: tuple[int, int] | None
+    fit: str
+
+    def read(self, pairs: Iterable[Pair], count: int) -> NDArray[np.int32]:
+        """(N, H, W) of so many masks.
+
+        Raises:
+            DataError: a mask that can't be decoded, or is of another size than its picture, or a picture of another
+                one than the first.
+        """
+        masks: NDArray[np.int32] | None = None
+        for i, pair in enumerate(pairs):
+            of_picture = size_of(pair.picture, pair.picture_place)
+            if masks is None:
+                size = self.size or of_picture
+                limits.check("bytes", 8 * count * size[0] * size[1], "more than likely is meant", pair.mask_place)
+                masks = np.full((count, *size), NORMAL, np.int32)
+            if self.size is None and of_picture != masks.shape[1:]:
+                where, hint = pair.picture_place, "give data.size = [height, width]"
+                allowed = str(masks.shape[1:])
+                raise DataError("an image of another size", where=where, found=of_picture, allowed=allowed, hint=hint)
+            if pair.mask is not None:
+                masks[i] = self._mask(pair.mask, of_picture, pair)
+        return np.zeros((0, 0, 0), np.int32) if masks is None else masks
+
+    def _mask(self, data: bytes, size: tuple[int, int], pair: Pair) -> AnyArray:
+        mask = valued(data, self.values, self.unlabelled, pair.mask_place)
+        if mask.shape != size:
+            what, allowed = "a mask of another size than its picture", f"{size}, of {pair.picture_place}"
+            raise DataError(what, where=pair.mask_place, found=mask.shape, allowed=allowed)
+        return mask if self.size is None else fitted_mask(mask, self.size, self.fit, self.unlabelled, pair.mask_place)
 
 
 def check_values(values: Sequence[int | str]) -> None:

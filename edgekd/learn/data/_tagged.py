@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,13 @@ from edgekd.base.errors import DataError
 from edgekd.base.preprocess import Op
 from edgekd.base.text_words import spans, words_of
 from edgekd.base.wordpiece import Vocabulary
+from edgekd.learn.data._base import Split
 from edgekd.tasks import IGNORED
 
 Labels = NDArray[np.int64]
 
 
-def check_counts(texts: Sequence[str], labels: Labels, place: Callable[[int], str]) -> None:
+def check_counts(texts: Iterable[str], labels: Labels, place: Callable[[int], str]) -> None:
     """Raise DataError where a text has not as many tags as words.
 
     Args:
@@ -43,3 +45,8 @@ def of_tokens(texts: Iterable[str], labels: Labels, op: Op) -> Labels:
             if word.token is not None:
                 row[word.token] = tag
     return rows
+
+
+def split_of_tokens(split: Split, op: Op) -> Split:
+    """A split whose labels are of words, with labels of tokens."""
+    return split if split.y is None else replace(split, y=of_tokens(split.x, split.y, op))

@@ -12,8 +12,23 @@ import numpy as np
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _files
 from edgekd.learn.data._decoding import Decoded, Item
+from edgekd.tasks import Task
 
 IN_MEMORY = 3  # bytes of Python's texts for each of a file
+
+
+def check_pair(task: Task, label: bool, pair: str) -> None:
+    """Raise DataError where a second text is named for labels of single texts, or is not for labels of pairs.
+
+    Args:
+        label: whether a column of labels is named; pair: the column of the second texts.
+    """
+    if pair and not task.pairs:
+        allowed = "none, or the task embedding"
+        raise DataError("the task's labels are of single texts", where="data.pair", found=pair, allowed=allowed)
+    if task.pairs and label and not pair:
+        allowed = "the column of the second text; or no data.label either"
+        raise DataError("the task's labels are of pairs of texts", where="data.pair", found="none", allowed=allowed)
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,17 @@ import numpy as np
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _arrow, _files, _shards, _vocabulary
+from edgekd.learn.data import _arrow, _arrow_labels, _files, _masks, _shards, _tagged, _vocabulary
 from edgekd.learn.data._base import Dataset, Pipeline, Split
-from edgekd.learn.data._checks import checked
+from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._pictures import Pictures, check_size, pictures
-from edgekd.learn.data._split import carve_missing, check_carving, image_ops
-from edgekd.learn.data._texts import IN_MEMORY, Texts
-from edgekd.tasks import CLASSES, Numbered, Task, named
+from edgekd.learn.data._split import carve_missing, check_carving, image_ops, listed
+from edgekd.learn.data._table_labels import Names
+from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair
+from edgekd.tasks import CLASSES, At, Numbered, Task, named
 
 ENDINGS = (".arrow", ".parquet")
 
@@ -30,16 +31,22 @@ class Rows:
     """The samples of a split.
 
     Attributes:
-        columns: of ``_files.span``; the last names the row.
-        labels: as they stand.
-        texts: whether they are texts, and not pictures.
+        columns: of ``_files.span``; the last names the row. Of pairs each row is two samples, one after the other.
+        labels: as they stand, by column; none where the data has none, or where they are pictures.
+        masks: columns of ``_files.span`` of labels that are pictures.
+        texts: whether samples are texts, and not pictures.
         keeps: see ``Lazy``.
     """
 
     columns: tuple[AnyArray, ...]
-    labels: AnyArray | None
+    labels: list[AnyArray]
+    masks: tuple[AnyArray, ...] | None
     texts: bool
     keeps: _arrow.Unpacked
+
+    def at(self, i: int) -> str:
+        """What an error calls a sample."""
+        return f"data.path: {_files.text(self.columns[-1][i])}"
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,12 @@ class Arrow(Reading):
 
     Attributes:
         path: the folder, or a file.
-        x: the column of pictures (bytes of files, or what ``datasets`` makes of pictures) or of texts.
-        label: the column of labels, numbers or names; "" where the data has none.
+        x: the column of pictures (bytes of files, or what ``datasets`` makes of them), of texts or of lists of words.
+        label: the column of labels: numbers, names, or lists of them (of several labels, tags, points); pictures where
+            they are masks; or several columns of numbers. "" where the data has none.
+        pair: the column of a second text, see ``Text``.
         classes: names, in the order of their numbers; without them those that the file says, else those of the labels.
+        values: of masks, see ``Imagefolder``.
         size: height and width that every image is resized to; absent, all must have one size.
         interpolation: by which filter, as of the op ``resize``.
         fit: what becomes of another aspect: ``stretch`` it, ``crop`` to the middle, ``letterbox`` (black around).
@@ -68,8 +78,10 @@ class Arrow(Reading):
 
     path: str
     x: str = "image"
-    label: str = "label"
+    label: Names = "label"
+    pair: str = ""
     classes: tuple[str, ...] = ()
+    values: tuple[int, ...] | tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     interpolation: Interpolation = "bilinear"
     fit: Fit = "stretch"
@@ -86,6 +98,7 @@ class Arrow(Reading):
     def __post_init__(self) -> None:
         self.check_reading()
         plugins.check_ranges(self, vocab=(100, 1_000_000), length=(3, 16_384))
+        _masks.check_values(self.values)
         check_size(self.size, self.interpolation, self.fit)
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
@@ -99,65 +112,65 @@ class Arrow(Reading):
     def load(self, task: Task = CLASSES) -> Dataset:
         """Look through every file, decode every sample once, carve off what has no file, check everything."""
         _arrow.check_installed("data.source")
+        check_pair(task, bool(self.label), self.pair)
+        if task.geometry == "points" and self.size is not None:
+            what, allowed = "labels of places move where a picture is resized", "none: pictures of one size"
+            raise DataError(what, where="data.size", found=self.size, allowed=allowed)
         seen, files = Seen(), self._files
-        rows = {role: self._read(role, of) for role, of in files.items()}
+        rows = {role: self._read(role, of, task) for role, of in files.items()}
         names, labels, notes = self._numbered(rows, files, task)
         splits = {role: self._split(role, of, seen) for role, of in rows.items()}
         splits = {role: replace(split, y=labels.get(role)).counted(role) for role, split in splits.items()}
+        tags = task.dense and rows["train"].texts
+        for role, y in labels.items() if tags else ():
+            _tagged.check_counts(np.asarray(splits[role].x), y, rows[role].at)
         shares = {"validation": self.validation, "test": self.test}
-        splits, carved = carve_missing(splits, shares, self.split_seed)
+        pairs = np.arange(len(splits["train"])) // 2 if self.pair else None
+        splits, carved = carve_missing(splits, shares, self.split_seed, pairs, "pair")
         notes = (*notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
-        train, validation, test = splits["train"], splits["validation"], splits["test"]
-        ops = self._text_ops(train) if rows["train"].texts else image_ops(255.0)
-        return checked(
-            Dataset(train, validation, test, names, ops, notes=notes), f"data.path: {Path(self.path).name}", task
-        )
+        ops = self._text_ops(splits["train"]) if rows["train"].texts else image_ops(255.0)
+        if tags:
+            splits = {role: _tagged.split_of_tokens(split, ops[0]) for role, split in splits.items()}
+        dataset = Dataset(splits["train"], splits["validation"], splits["test"], names, ops, notes=notes)
+        return checked(dataset, f"data.path: {Path(self.path).name}", task)
 
     @property
     def _files(self) -> dict[str, list[Path]]:
         return _shards.by_split(self.path, ENDINGS, "*.arrow or *.parquet, such as train-00000-of-00001.parquet")
 
-    def _read(self, role: str, files: list[Path]) -> Rows:
+    def _read(self, role: str, files: list[Path], task: Task) -> Rows:
         """The rows of a split's files."""
-        values: list[tuple[_arrow.Values, str, int]] = []
-        labels: list[AnyArray] = []
-        count, most, unpacked = 0, self.limit if role == "train" else 0, _arrow.Unpacked()
-        for file, row, batch, mapped in self._batches(files):
-            where = f"data.path: {file.name}"
-            texts = _arrow.holds_texts(batch.column(0))
-            values.append(
-                (_arrow.values(batch.column(0), row, mapped, file, unpacked, f"{where}: {self.x}"), file.name, row)
-            )
-            if self.label:
-                labels.append(_arrow.labels(batch.column(1), row, f"{where}: {self.label}"))
-            count += len(batch)
+        of_labels, of_samples = listed(self.label), [self.x, *filter(None, [self.pair])]
+        places, masks = [_arrow.Places() for _ in of_samples], _arrow.Places()
+        labels: list[list[AnyArray]] = [[] for _ in of_labels]
+        count, most, unpacked, texts = 0, self.limit if role == "train" else 0, _arrow.Unpacked(), False
+        for part in self._parts(files, [*of_samples, *of_labels]):
+            texts = _arrow.holds_texts(part.batch.column(0))
+            for column, name in enumerate(of_samples):
+                places[column].add(part, column, name, unpacked)
+            for i, name in enumerate(of_labels):
+                column = part.batch.column(len(of_samples) + i)
+                if task.geometry == "mask" and _arrow.holds_files(column):
+                    masks.add(part, len(of_samples) + i, name, unpacked)
+                else:
+                    labels[i].append(_arrow.labels(column, part.row, f"{part.where}: {name}"))
+            count += len(part.batch)
             if most and count >= most:
                 break
         if not count:
             raise DataError("an empty split", where=f"data.path ({role})", found=[file.name for file in files][:8])
-        stamps = {at.file: _files.stamp_of(at.file.stat()) for at, _, _ in values}
-        columns: tuple[AnyArray, ...] = (
-            np.concatenate([np.full(len(at.sizes), str(at.file), object) for at, _, _ in values]),
-            np.concatenate([np.full(len(at.sizes), stamps[at.file], np.int64) for at, _, _ in values]),
-            np.concatenate([at.starts for at, _, _ in values]),
-            np.concatenate([at.sizes for at, _, _ in values]),
-            np.concatenate(
-                [
-                    _files.packed([f"{name}: row {first + i}" for i in range(len(at.sizes))])
-                    for at, name, first in values
-                ]
-            ),
-        )
-        columns = tuple(column[: most or None] for column in columns)
-        return Rows(columns, np.concatenate(labels)[: most or None] if self.label else None, texts, unpacked)
+        by_sample = zip(*(place.columns(most) for place in places), strict=True)
+        columns = tuple(np.stack(of, axis=1).reshape(-1) for of in by_sample)  # of pairs the second behind the first
+        kept = [np.concatenate(of)[: most or None] for of in labels if of]
+        of_masks = masks.columns(most) if masks.parts else None
+        return Rows(columns, kept, of_masks, texts, unpacked)
 
-    def _batches(self, files: list[Path]) -> Iterator[tuple[Path, int, _arrow.Batch, range]]:
-        """File, number of its first row, rows, and where the file is mapped."""
+    def _parts(self, files: list[Path], columns: list[str]) -> Iterator[_arrow.Part]:
         for file in files:
             row = 0
-            for batch, mapped in _arrow.batches(file, [self.x, *filter(None, [self.label])], f"data.path: {file.name}"):
+            for batch, mapped in _arrow.batches(file, columns, f"data.path: {file.name}"):
                 if len(batch):
-                    yield file, row, batch, mapped
+                    yield _arrow.Part(file, row, batch, mapped)
                 row += len(batch)
 
     def _split(self, role: str, rows: Rows, seen: Seen) -> Split:
@@ -181,11 +194,40 @@ class Arrow(Reading):
         """Class names, and the number of each label."""
         first = files["train"][0]
         schema = _arrow.schema(first, f"data.path: {first.name}")
-        given = self.classes or _arrow.class_names(schema, self.label)
+        given = self.classes or next(iter(_arrow.class_names(schema, name) for name in listed(self.label)), ())
         names = named(given, "data.classes" if self.classes else f"data.path: {first.name}") if given else None
-        if not self.label:
+        if not self.label and not self.pair:
             return task.unlabelled(names, "data.classes")
-        labels = {role: of.labels for role, of in rows.items() if of.labels is not None}
-        return task.numbered(
-            labels, names, lambda role, i: f"data.path: {_files.text(rows[role].columns[-1][i])}", "data.path"
-        )
+
+        def at(role: str, i: int) -> str:
+            return rows[role].at(i)
+
+        labels = {role: self._labels(of, role, task, at) for role, of in rows.items()}
+        labels = _arrow_labels.taken(labels, names, task, at)
+        for role, y in labels.items():
+            check_count(rows[role].columns[0], y, f"data.path ({role}): label", task)
+        return task.numbered(labels, names or self._names_of(task), at, "data.path")
+
+    def _names_of(self, task: Task) -> tuple[str, ...] | None:
+        """What several columns of labels are called, or the values of masks; None: as the labels tell."""
+        if len(of := listed(self.label)) > 1:
+            return named(list(of), "data.label")
+        return tuple(map(str, self.values)) if self.values and task.false_alarms is None else None
+
+    def _labels(self, rows: Rows, role: str, task: Task, at: At) -> AnyArray:
+        """Of a split as they stand; of pairs (2 N, 2) with the number of the pair before, or that number alone."""
+        if rows.masks is not None:
+            fitting = _masks.Fitting(self.values, task.unlabelled_pixel, self.size, self.fit)
+            return fitting.read(self._masked(rows, rows.masks), len(rows.columns[0]))
+        numbers = np.arange(len(rows.columns[0])) // 2
+        if not rows.labels:
+            return numbers
+        labels = _arrow_labels.side_by_side(rows.labels, listed(self.label), at, role)
+        return np.stack([numbers.astype(object), np.repeat(labels, 2)], axis=1) if self.pair else labels
+
+    def _masked(self, rows: Rows, masks: tuple[AnyArray, ...]) -> Iterator[_masks.Pair]:
+        """Every picture with its mask."""
+        for i, (*picture, name) in enumerate(zip(*(column.tolist() for column in rows.columns), strict=True)):
+            place, mask = f"data.path: {_files.text(name)}", [column[i] for column in masks[:-1]]
+            at = f"{place}: {self.label}"
+            yield _masks.Pair(_files.span("", picture, place), _files.span("", mask, at), place, at)

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
-from edgekd.base.preprocess import Op
 from edgekd.learn.data import _files, _tagged, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._role_files import RoleFiles, fingerprint
 from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
-from edgekd.learn.data._texts import IN_MEMORY, Texts
+from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair
 from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
 
 ENDINGS = (".tsv", ".tsv.gz")
@@ -105,14 +104,7 @@ class Text(Reading):
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Read, check, carve off what has no file, and learn the vocabulary from the training split."""
-        if self.pair and not task.pairs:
-            allowed = "none, or the task embedding"
-            raise DataError(
-                "the task's labels are of single texts", where="data.pair", found=self.pair, allowed=allowed
-            )
-        if task.pairs and self.label and not self.pair:
-            allowed = "the column of the second text; or no data.label either"
-            raise DataError("the task's labels are of pairs of texts", where="data.pair", found="none", allowed=allowed)
+        check_pair(task, bool(self.label), self.pair)
         files = self._files()
         rows = {role: self._read(path, role, task) for role, path in files.items()}
         names, labels, notes = self._classes(rows, task)
@@ -133,7 +125,7 @@ class Text(Reading):
         )
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": self.lower}
         if task.dense:
-            splits = {role: _of_tokens(split, op) for role, split in splits.items()}
+            splits = {role: _tagged.split_of_tokens(split, op) for role, split in splits.items()}
         parts = splits["train"], splits["validation"], splits["test"]
         all_notes = (*notes, *carved, *self._beside.left_out())
         all_notes = (*all_notes, *self.scanned(splits, lambda _: None))
@@ -243,11 +235,6 @@ class Text(Reading):
 def _line(rows: Rows, i: int) -> str:
     """What an error calls a sample."""
     return f"data.path: {rows.file}, line {rows.lines[i]}"
-
-
-def _of_tokens(split: Split, op: Op) -> Split:
-    """A split whose labels are of words, with labels of tokens."""
-    return split if split.y is None else replace(split, y=_tagged.of_tokens(split.x, split.y, op))
 
 
 def whole(path: Path, where: str) -> Iterator[tuple[int, str]]:

@@ -111,7 +111,7 @@ def half(path: Path) -> None:
         ({}, {"label": "class"}, r"no such column; found 'class'; allowed: image, label"),
         ({"label": None}, {}, r"no such column; found 'label'; allowed: image"),
         ({"image": list(range(24))}, {}, r"image: neither bytes nor texts; found 'int64'"),
-        ({"label": [0.5] * 24}, {}, r"label: no labels; found 'double'; allowed: whole numbers, or names"),
+        ({"label": [0.5] * 24}, {}, r"row 0: labels are whole numbers or names; found 'float64'"),
         ({"label": [0, 1, None] * 8}, {}, r"label: a row without a label; found 'row 2'"),
         ({"label": [0, 1, 2] * 8}, {}, r"row 2: a label that is no class; found '2'"),
         ({"image": [picture()] * 9 + [None] + [picture()] * 14}, {}, r"image: a row without a value; found 'row 9'"),
