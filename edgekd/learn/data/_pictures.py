@@ -17,6 +17,7 @@ from edgekd.learn.data._decoding import Decoded, Facts, Item
 from edgekd.learn.data._encoded import Seen, open_image
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._lazy import Lazy, Reading
+from edgekd.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,13 @@ def check_size(size: Sequence[int] | None, interpolation: str = "bilinear", fit:
         raise ValueError(f"{key}: allowed is none where no size is said")
     if size is not None and not all(1 <= side <= 4096 for side in size):
         raise ValueError("size: allowed is a height and a width of 1 to 4096")
+
+
+def check_geometry(task: Task, size: Sequence[int] | None, masks: bool = True) -> None:
+    """Raise DataError where pictures are resized and labels of places would stay. ``masks``: these are resized, too."""
+    if size is not None and (task.geometry == "points" or (task.geometry and not masks)):
+        what, allowed = "labels of places move where a picture is resized", "none: pictures of one size"
+        raise DataError(what, where="data.size", found=size, allowed=allowed)
 
 
 def pictures(

@@ -11,13 +11,13 @@ import numpy as np
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _arrow, _arrow_labels, _files, _masks, _shards, _tagged, _vocabulary
+from edgekd.learn.data import _arrow, _files, _listed_labels, _masks, _shards, _tagged, _vocabulary
 from edgekd.learn.data._base import Dataset, Pipeline, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._lazy import Lazy, Reading
-from edgekd.learn.data._pictures import Pictures, check_size, pictures
+from edgekd.learn.data._pictures import Pictures, check_geometry, check_size, pictures
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops, listed
 from edgekd.learn.data._table_labels import Names
 from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair
@@ -113,9 +113,7 @@ class Arrow(Reading):
         """Look through every file, decode every sample once, carve off what has no file, check everything."""
         _arrow.check_installed("data.source")
         check_pair(task, bool(self.label), self.pair)
-        if task.geometry == "points" and self.size is not None:
-            what, allowed = "labels of places move where a picture is resized", "none: pictures of one size"
-            raise DataError(what, where="data.size", found=self.size, allowed=allowed)
+        check_geometry(task, self.size)
         seen, files = Seen(), self._files
         rows = {role: self._read(role, of, task) for role, of in files.items()}
         names, labels, notes = self._numbered(rows, files, task)
@@ -203,7 +201,7 @@ class Arrow(Reading):
             return rows[role].at(i)
 
         labels = {role: self._labels(of, role, task, at) for role, of in rows.items()}
-        labels = _arrow_labels.taken(labels, names, task, at)
+        labels = _listed_labels.taken(labels, names, task, at)
         for role, y in labels.items():
             check_count(rows[role].columns[0], y, f"data.path ({role}): label", task)
         return task.numbered(labels, names or self._names_of(task), at, "data.path")
@@ -222,7 +220,7 @@ class Arrow(Reading):
         numbers = np.arange(len(rows.columns[0])) // 2
         if not rows.labels:
             return numbers
-        labels = _arrow_labels.side_by_side(rows.labels, listed(self.label), at, role)
+        labels = _listed_labels.side_by_side(rows.labels, listed(self.label), at, role)
         return np.stack([numbers.astype(object), np.repeat(labels, 2)], axis=1) if self.pair else labels
 
     def _masked(self, rows: Rows, masks: tuple[AnyArray, ...]) -> Iterator[_masks.Pair]:

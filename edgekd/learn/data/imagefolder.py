@@ -16,7 +16,7 @@ from edgekd.learn.data._file_table import Packed, Wanted
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._folders import Carving, Labelled
 from edgekd.learn.data._lazy import Reading
-from edgekd.learn.data._pictures import Pictures, check_size, pictures
+from edgekd.learn.data._pictures import Pictures, check_geometry, check_size, pictures
 from edgekd.learn.data._role_files import fingerprint
 from edgekd.learn.data._split import check_carving, image_ops
 from edgekd.learn.data._table_labels import Names
@@ -133,9 +133,7 @@ class Imagefolder(Reading):
         )
 
     def _by_table(self, task: Task, seen: Seen) -> Read:
-        if task.geometry and self.size is not None:
-            what, allowed = "labels of places move where a picture is resized", "none: pictures of one size"
-            raise DataError(what, where="data.size", found=self.size, allowed=allowed)
+        check_geometry(task, self.size, masks=False)
         wanted = Wanted(self.metadata, self.file, self.label, self.split, self.classes)
         return _file_table.read(
             self.path, ENDINGS, wanted, task, functools.partial(self._pictures, seen), self._carving

@@ -5,38 +5,44 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _folders, _shards
+from edgekd.learn.data import _files, _folders, _listed_labels, _masks, _shards
 from edgekd.learn.data._base import Dataset, Split
-from edgekd.learn.data._checks import checked
+from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._lazy import Reading
-from edgekd.learn.data._pictures import Pictures, check_size, pictures
+from edgekd.learn.data._pictures import Pictures, check_geometry, check_size, pictures
 from edgekd.learn.data._shards import Part
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops
 from edgekd.learn.data.imagefolder import ENDINGS
 from edgekd.tasks import CLASSES, Numbered, Task, named
 
 JSON = "json."
+Label = str | int | float | list[object]
 
 
 @dataclass
 class Rows:
-    """The samples of a split, an entry each: shard, its stamp, the picture's first byte and how many, name, label."""
+    """The samples of a split, an entry each: shard, its stamp, the picture's first byte and how many, name, label; of a
+    label that is a picture its first byte and how many.
+    """
 
     files: list[str] = field(default_factory=list)
     stamps: array[int] = field(default_factory=lambda: array("q"))
     starts: array[int] = field(default_factory=lambda: array("q"))
     sizes: array[int] = field(default_factory=lambda: array("q"))
     names: list[str] = field(default_factory=list)
-    labels: list[str | int] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    masks: list[Part] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,10 @@ class Webdataset(Reading):
     Attributes:
         path: the folder of shards, plain tar files.
         image: the ending of a sample's picture, such as ``jpg``; "": that of a picture, of which a sample has one.
-        label: the ending of a sample's label, a number or a name as text; or ``json.`` and the key in a sample's JSON
-            file; "" where the data has none.
+        label: the ending of a sample's label, a number or a name as text, or a picture where it is a mask; or ``json.``
+            and the key in a sample's JSON file of a number, a name or a list of such; "" where the data has none.
         classes: names, in the order of their numbers; without them those of the labels. See ``_classes.py``.
+        values: of masks, see ``Imagefolder``.
         size: height and width that every image is resized to; absent, all must have one size.
         interpolation: by which filter, as of the op ``resize``.
         fit: what becomes of another aspect: ``stretch`` it, ``crop`` to the middle, ``letterbox`` (black around).
@@ -66,6 +73,7 @@ class Webdataset(Reading):
     image: str = ""
     label: str = "cls"
     classes: tuple[str, ...] = ()
+    values: tuple[int, ...] | tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     interpolation: Interpolation = "bilinear"
     fit: Fit = "stretch"
@@ -77,6 +85,7 @@ class Webdataset(Reading):
 
     def __post_init__(self) -> None:
         self.check_reading()
+        _masks.check_values(self.values)
         check_size(self.size, self.interpolation, self.fit)
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
@@ -87,7 +96,8 @@ class Webdataset(Reading):
     def load(self, task: Task = CLASSES) -> Dataset:
         """Look through every shard, decode every picture once, carve off what has no shards, check everything."""
         seen, left_out = Seen(), Counter[str]()
-        rows = {role: self._read(role, shards, left_out) for role, shards in self._shards.items()}
+        check_geometry(task, self.size)
+        rows = {role: self._read(role, shards, left_out, task) for role, shards in self._shards.items()}
         names, labels, notes = self._numbered(rows, task)
         splits = {}
         for role, of in rows.items():
@@ -116,7 +126,7 @@ class Webdataset(Reading):
     def _shards(self) -> dict[str, list[Path]]:
         return _shards.by_split(self.path, (".tar",), "*.tar, such as train-0000.tar")
 
-    def _read(self, role: str, shards: list[Path], left_out: Counter[str]) -> Rows:
+    def _read(self, role: str, shards: list[Path], left_out: Counter[str], task: Task) -> Rows:
         """The samples of a split's shards."""
         rows, root = Rows(), Path(self.path)
         for shard in shards:
@@ -127,13 +137,17 @@ class Webdataset(Reading):
                     if role == "train" and self.limit and len(rows.names) == self.limit:
                         return rows
                     where = f"data.path: {name}: {key}"
-                    picture = self._picture(parts, where)
+                    masks = self._are_masks(task)
+                    pictures = {ending: part for ending, part in parts.items() if not masks or ending != self.label}
+                    picture = self._picture(pictures, where)
                     rows.files.append(name)
                     rows.stamps.append(stamp)
                     rows.starts.append(parts[picture].start)
                     rows.sizes.append(parts[picture].size)
                     rows.names.append(key)
-                    if self.label:
+                    if masks:
+                        rows.masks.append(self._part(parts, self.label, where))
+                    elif self.label:
                         rows.labels.append(self._label(file, parts, where))
                     read = {picture, "json" if self.label.startswith(JSON) else self.label}
                     left_out.update(ending for ending in parts if ending not in read)
@@ -156,12 +170,20 @@ class Webdataset(Reading):
             raise DataError("a sample of several pictures", where=where, found=endings, allowed=allowed)
         return endings[0]
 
-    def _label(self, file: IO[bytes], parts: dict[str, Part], where: str) -> str | int:
-        ending = "json" if self.label.startswith(JSON) else self.label
+    def _are_masks(self, task: Task) -> bool:
+        """Whether labels are pictures."""
+        return task.geometry == "mask" and f".{self.label.rpartition('.')[2]}" in ENDINGS
+
+    def _part(self, parts: dict[str, Part], ending: str, where: str) -> Part:
         if ending not in parts:
             hint = 'data.label = "" where the data has none'
             raise DataError("a sample without a label", where=where, found=sorted(parts), allowed=ending, hint=hint)
-        data, where = _shards.small(file, parts[ending], where), f"{where}.{ending}"
+        return parts[ending]
+
+    def _label(self, file: IO[bytes], parts: dict[str, Part], where: str) -> Label:
+        ending = "json" if self.label.startswith(JSON) else self.label
+        part = self._part(parts, ending, where)
+        data, where = _shards.small(file, part, where), f"{where}.{ending}"
         try:
             text = data.decode()
             value = json.loads(text)[self.label.removeprefix(JSON)] if ending == "json" else text.strip()
@@ -169,8 +191,8 @@ class Webdataset(Reading):
             raise DataError(f"a label that can't be read ({err})", where=where, found=data[:40]) from err
         except KeyError as err:
             raise DataError("no such key", where=where, found=self.label, allowed=list(json.loads(text))) from err
-        if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-            raise DataError("no label", where=where, found=value, allowed="a whole number, or a name")
+        if isinstance(value, bool) or not isinstance(value, int | float | str | list) or value == "":
+            raise DataError("no label", where=where, found=value, allowed="a number, a name, or a list of them")
         return value
 
     def _numbered(self, rows: dict[str, Rows], task: Task) -> Numbered:
@@ -182,5 +204,29 @@ class Webdataset(Reading):
         def at(role: str, i: int) -> str:
             return f"data.path: {rows[role].files[i]}: {rows[role].names[i]}"
 
-        labels = {role: np.array([str(label) for label in of.labels], object) for role, of in rows.items()}
+        labels = {role: self._labels(of, task) for role, of in rows.items()}
+        labels = _listed_labels.taken(labels, names, task, at)
+        for role, y in labels.items():
+            check_count(rows[role].names, y, f"data.path ({role}): label", task)
+        if names is None and self.values and task.false_alarms is None:
+            names = tuple(map(str, self.values))
         return task.numbered(labels, names, at, f"data.path: {Path(self.path).name}")
+
+    def _labels(self, rows: Rows, task: Task) -> AnyArray:
+        """(N,) texts, numbers or lists, as they stand; (N, H, W) masks."""
+        if rows.masks:
+            fitting = _masks.Fitting(self.values, task.unlabelled_pixel, self.size, self.fit)
+            return fitting.read(self._masked(rows), len(rows.names))
+        if {*map(type, rows.labels)} in ({float}, {int, float}):
+            return np.array(rows.labels, np.float64)
+        labels = np.empty(len(rows.labels), object)
+        labels[:] = [label if isinstance(label, list) else str(label) for label in rows.labels]
+        return labels
+
+    def _masked(self, rows: Rows) -> Iterator[_masks.Pair]:
+        """Every picture with its mask."""
+        for i, (file, name, mask) in enumerate(zip(rows.files, rows.names, rows.masks, strict=True)):
+            place, stamp = f"data.path: {file}: {name}", rows.stamps[i]
+            at = f"{place}.{self.label}"
+            picture = _files.span(self.path, (file, stamp, rows.starts[i], rows.sizes[i]), place)
+            yield _masks.Pair(picture, _files.span(self.path, (file, stamp, *mask), at), place, at)

@@ -16,6 +16,9 @@ from PIL import Image
 from edgekd.base.errors import DataError
 from edgekd.learn.data._lazy import Lazy
 from edgekd.learn.data.webdataset import Webdataset
+from edgekd.tasks.multi_label import MultiLabel
+from edgekd.tasks.regression import Regression
+from edgekd.tasks.segmentation import Segmentation
 
 RNG = np.random.default_rng(4)
 Files = list[tuple[str, bytes]]
@@ -146,3 +149,35 @@ def test_folders_without_shards(tmp_path: Path) -> None:
         Webdataset(str(tmp_path)).load()
     with pytest.raises(DataError, match="without labels the class names are needed"):
         Webdataset(str(shards(tmp_path / "a")), label="").load()
+
+
+def test_labels_of_other_tasks(tmp_path: Path) -> None:
+    """Values and lists in JSON; masks that are pictures, made one size with theirs."""
+    table = [
+        {"score": i / 4, "kinds": [["a"], ["a", "b"], []][i % 3], "at": [[i, 1.5], [2.0, i % 5]]} for i in range(20)
+    ]
+    root = shard(tmp_path / "j" / "a.tar", samples(20, lambda i: json.dumps(table[i]).encode(), "json")).parent
+    data = Webdataset(str(root), label="json.score").load(Regression())
+    assert data.train.y is not None and data.train.y.dtype == np.float32 and data.train.y.max() > 3
+    data = Webdataset(str(root), label="json.kinds").load(MultiLabel())
+    assert data.classes == ("a", "b") and data.train.y is not None and {*map(tuple, data.train.y.tolist())} == {
+        (1, 0), (1, 1), (0, 0),
+    }  # fmt: skip
+    wrong = samples(20, lambda i: json.dumps({"at": [0.5] * (1 + i % 2)}).encode(), "json")
+    with pytest.raises(DataError, match=r"a\.tar: s/001: labels of several lengths"):
+        Webdataset(str(shard(tmp_path / "w" / "a.tar", wrong).parent), label="json.at").load(Regression())
+
+    masks = [np.asarray((np.arange(30).reshape(6, 5) + i) % 3, np.uint8) for i in range(12)]
+    files: Files = []
+    for i, mask in enumerate(masks):
+        for name, pixels in ((f"{i}.jpg", np.repeat(mask[..., None], 3, axis=2)), (f"{i}.mask.png", mask)):
+            file = io.BytesIO()
+            Image.fromarray(pixels).save(file, "png")
+            files.append((name, file.getvalue()))
+    root = shard(tmp_path / "m" / "a.tar", files).parent
+    for keys in ({}, {"size": (4, 8), "fit": "crop", "interpolation": "nearest"}):
+        data = Webdataset(str(root), label="mask.png", validation=2, test=2, **keys).load(Segmentation())  # type: ignore[arg-type]
+        for split in data.splits.values():
+            assert split.y is not None and np.array_equal(np.asarray(split.x)[..., 0], split.y)
+    with pytest.raises(DataError, match=r"labels of places move"):
+        Webdataset(str(root), label="mask.png", size=(4, 8)).load(Regression(points=True))

@@ -1,4 +1,4 @@
-"""Labels of tables of Arrow as tasks take them: lists are rows of numbers, or names of which a sample has several."""
+"""Labels that come as lists: rows of numbers, or names of which a sample has several."""
 
 from __future__ import annotations
 
