@@ -127,7 +127,8 @@ def _of_users(
     """A network of a user's own with an answer at each place, which knows its shape but for the number of names."""
     if model["kind"] != "python" and ":" not in str(model["kind"]):
         task = type(next(iter(heads.tasks.values()))).__name__
-        allowed = "a family of models that has, or a network of your own"
+        have = [kind for kind in plugins.kinds("models") if hasattr(plugins.load("models", kind, where), "build_heads")]
+        allowed = f"{', '.join(have)}, which read other samples each; or a network of your own"
         raise RecipeError(f"has no answers for {task}", where=f"{where}.kind", found=model["kind"], allowed=allowed)
     names = max(where.stop for where in heads.name_columns.values())
     module: nn.Module = plugins.call_user(family.build, where, input_shape, names)

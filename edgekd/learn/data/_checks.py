@@ -15,6 +15,7 @@ from edgekd.base.errors import DataError, FactoryError, RecipeError
 from edgekd.learn.data import _known_labels, _points
 from edgekd.learn.data._base import Dataset, Samples, Split
 from edgekd.learn.data._lazy import Lazy, hashed
+from edgekd.learn.data._split import OfSplits
 from edgekd.tasks import CLASSES, Task, named
 
 OWN = "data.source"
@@ -82,7 +83,7 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
         outside = tuple(_points.outside(dataset, where)) if task.geometry == "points" else ()
         if dataset.answers is None and not dataset.heads:  # else each head was told of where its labels were read
             outside = (*outside, *_known_labels.alike(dataset, task))
-    return replace(dataset, notes=(*dataset.notes, *outside, *_repeated(dataset)))
+    return replace(dataset, notes=tuple(dict.fromkeys((*dataset.notes, *outside, *_repeated(dataset)))))
 
 
 def _check_split(dataset: Dataset, split: Split, where: str) -> None:
@@ -245,4 +246,5 @@ def _repeated(dataset: Dataset) -> Iterator[str]:
     for name, before in (("validation", "train"), ("test", "train"), ("test", "validation")):
         if same := int(np.isin(hashes[name], hashes[before]).sum()):
             of = f"{same:,} of {len(hashes[name]):,} {name} samples"
-            yield f"{of} are the same as one of {before}, byte for byte: on new ones the figures will be lower"
+            note = f"{of} are the same as one of {before}, byte for byte: on new ones the figures will be lower"
+            yield OfSplits(note)

@@ -16,6 +16,7 @@ from edgekd.learn.data._base import Dataset, Source, Split
 from edgekd.learn.data._batches import from_splits, gathered
 from edgekd.learn.data._checks import checked, loaded
 from edgekd.learn.data._inputs import Reader
+from edgekd.learn.data._split import OfSplits
 from edgekd.tasks import Heads, Labelled, Task
 
 COMPARED = 64  # samples of a split that are held against each other; of pictures each one is decoded
@@ -107,7 +108,7 @@ def joined(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> Dataset:
         classes=tuple(label for dataset in read.values() for label in dataset.classes),
         heads={name: len(dataset.classes) for name, dataset in read.items()},
         answers=Heads(shapes, fitted, labelled=_labelled(labels)),
-        notes=_notes(read),
+        notes=_notes(read, base),
     )
     train, validation, test = (
         replace(split, y=_beside(labels, role), together=None) for role, split in base.splits.items()
@@ -115,11 +116,15 @@ def joined(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> Dataset:
     return checked(replace(combined, train=train, validation=validation, test=test), "heads")
 
 
-def _notes(read: Mapping[str, Dataset]) -> tuple[str, ...]:
-    """What the user is to know, each once; of a head where the others don't say so."""
+def _notes(read: Mapping[str, Dataset], base: Dataset) -> tuple[str, ...]:
+    """What the user is to know, each once: of the splits that are used, and of a head where the others don't say so."""
     of_all = set.intersection(*({*dataset.notes} for dataset in read.values()))
-    placed = (note if note in of_all else f"heads.{name}: {note}" for name, one in read.items() for note in one.notes)
-    return tuple(dict.fromkeys(placed))
+    notes: list[str] = [note for note in base.notes if isinstance(note, OfSplits)]
+    for name, dataset in read.items():
+        for note in dataset.notes:
+            if not isinstance(note, OfSplits):
+                notes.append(note if note in of_all else f"heads.{name}: {note}")
+    return tuple(dict.fromkeys(notes))
 
 
 def _first(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> str:

@@ -22,6 +22,10 @@ ROLES = {name: role for role, names in CALLED.items() for name in names}
 Groups = str | tuple[str, ...]
 
 
+class OfSplits(str):
+    """A note on which samples a data set's splits hold: where heads carve otherwise, those of one are what is used."""
+
+
 def image_ops(divide: float, mean: list[float] | None = None, std: list[float] | None = None) -> Pipeline:
     """Scale, normalise where asked, and put channels first."""
     ops: list[dict[str, object]] = [{"op": "scale", "divide": divide}]
@@ -117,7 +121,7 @@ def carve_missing(
         if groups is None and (y is None or y.ndim > 1):
             how = "at random"
         of = f"{len(all_splits[name]):,} of {count:,} training samples ({units.share(len(all_splits[name]) / count)})"
-        notes.append(f"the data has no {name} split: {of} were carved off, {how} (split_seed {seed})")
+        notes.append(OfSplits(f"the data has no {name} split: {of} were carved off, {how} (split_seed {seed})"))
     return all_splits, tuple(notes)
 
 
