@@ -11,6 +11,7 @@ from edgekd.base.errors import DataError, UsageError
 from edgekd.learn.data import ROLES, file_content, header_of, looked_at, read_arrays
 from edgekd.learn.data.imagefolder import ENDINGS as PICTURES
 from edgekd.spec.recipe import Table
+from edgekd.tasks import CLASSES, Task
 
 TEXTS = (".tsv", ".tsv.gz")
 TABLES = (".csv", ".csv.gz", ".parquet")
@@ -24,22 +25,24 @@ ALLOWED = (
 )
 SENTENCES = ("sentence", "text", "content", "utterance", "review", "question")
 LABELS = ("label", "labels", "class", "category", "target", "intent", "y")
+MASKS = ("masks", "mask", "labels", "annotations", "ground_truth", "segmentation", "gt")  # folders of them
 WHERE = "--data"
 
 
-def table(named: str, given: frozenset[str] = frozenset()) -> Table:
+def table(named: str, given: frozenset[str] = frozenset(), task: Task = CLASSES) -> Table:
     """The table that reads what a user names.
 
     Args:
         named: a path from the current folder, ``package.module:name``, or a built-in source.
         given: keys that the user says, such as ``data.sentence``: what they are of need not be known here.
+        task: what the labels are.
 
     Raises:
         UsageError: nothing of that name. DataError: a file or folder of no kind that is known.
     """
     path = Path(named)
     if path.is_dir():
-        return _folder(path.resolve(), given)
+        return _folder(path.resolve(), given, task)
     if path.is_file():
         return _file(path.resolve(), given)
     if ":" in named:
@@ -50,9 +53,13 @@ def table(named: str, given: frozenset[str] = frozenset()) -> Table:
     raise UsageError("no such file, folder or source", where=WHERE, found=named, allowed=sources)
 
 
-def _folder(folder: Path, given: frozenset[str]) -> Table:
+def _folder(folder: Path, given: frozenset[str], task: Task) -> Table:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     pictures = [path for path in files if path.suffix.lower() in PICTURES]
+    if pictures and task.geometry == "mask":
+        masks = _masks_of(folder, pictures, given)
+        shown = [path for path in pictures if masks not in path.relative_to(folder).parts]
+        return {"source": "imagefolder", "path": str(folder), "masks": masks, **_sizes(shown)}
     if (listed := folder / METADATA) in files and pictures:
         labels = {"metadata": METADATA, **_label(listed, given)}
         return {"source": "imagefolder", "path": str(folder), **labels, **_sizes(pictures)}
@@ -66,6 +73,16 @@ def _folder(folder: Path, given: frozenset[str]) -> Table:
     if sounds := [path for path in files if path.suffix.lower() in SOUNDS]:
         return {"source": "audio", "path": str(folder), **_lengths(sounds)}
     raise DataError("no data that is known in it", where=WHERE, found=str(folder), allowed=ALLOWED)
+
+
+def _masks_of(folder: Path, pictures: Sequence[Path], given: frozenset[str]) -> str:
+    """What the folders of masks are called."""
+    names = {name for path in pictures for name in path.relative_to(folder).parts[:-1]}
+    known = next((name for wanted in MASKS for name in sorted(names) if name.lower() == wanted), None)
+    if known is None and "data.masks" not in given:
+        hint = "--set data.masks=NAME"
+        raise DataError("no folder that is known to hold masks", where=WHERE, found=sorted(names), hint=hint)
+    return known or ""
 
 
 def _file(path: Path, given: frozenset[str]) -> Table:

@@ -20,6 +20,7 @@ from edgekd.cli.starting.teachers import Teacher
 from edgekd.learn.data import Dataset, loaded
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Table
+from edgekd.tasks import Task, make_task
 
 USUAL = ("ort-cpu", "openvino")  # targets, where the user names none: the first that this machine can run
 SMALL = 64  # sides of pictures, in pixels, whose students see every one of them
@@ -31,6 +32,7 @@ HEADER = """\
 #   edgekd build {0} --set student.epochs=40   any key from the command line
 """
 DATA = re.compile(r"data[.=]")  # settings of the data
+TASK = re.compile(r"task[.=]")
 
 
 @dataclass(frozen=True)
@@ -76,19 +78,22 @@ def write(
     if os.path.lexists(path):
         raise OutputError("exists", where=str(path), hint="choose another name")
     keys = frozenset(setting.partition("=")[0] for setting in settings)
-    table: Table = {"name": name_of(path, parts.teachers), "data": start_data.table(parts.data, keys)}
+    said: Table = recipes.with_settings({"task": "classification"}, [one for one in settings if TASK.match(one)])
+    task = make_task(said["task"] if isinstance(said["task"], dict) else {"kind": said["task"]}, "task")
+    data = start_data.table(parts.data, keys, task)
+    table: Table = {"name": name_of(path, parts.teachers), "task": said["task"], "data": data}
     image = next(filter(None, map(start_teachers.image_of, parts.teachers)), None)
     if table["data"].get("source") == "imagefolder" and image is not None:
         table["data"] |= {"size": [*image[1:]], **({"grey": True} if image[0] == 1 else {})}
-    dataset = _loaded(recipes.with_settings(table, [one for one in settings if DATA.match(one)])["data"])
+    dataset = _loaded(recipes.with_settings(table, [one for one in settings if DATA.match(one)])["data"], task)
     known = [start_teachers.teacher(name, dataset, allow_code=parts.allow_code) for name in parts.teachers]
     _give_weights(known, parts.checkpoint)
     _fit_images(known, dataset)
-    table = recipes.with_settings(_ordered(table | _sections(known, dataset, targets, keys)), settings)
+    table = recipes.with_settings(_ordered(table | _sections(known, dataset, task, targets, keys)), settings)
     parsed_recipe.parse(recipes.parse(table, path.name))
     for section, key in recipes.inputs(table):
         section[key] = _from(path, section[key])
-    text = HEADER.format(path.name) + written.toml(table, *_comments(known, dataset))
+    text = HEADER.format(path.name) + written.toml(table, *_comments(known, dataset, task))
     with disk(path), open(path, "x", encoding="utf-8") as file:
         file.write(text)
     return list(dataset.notes)
@@ -103,11 +108,11 @@ def name_of(path: Path, named: Sequence[str]) -> str:
     return "student"
 
 
-def _loaded(table: Table) -> Dataset:
+def _loaded(table: Table, task: Task) -> Dataset:
     table = dict(table)
     table.pop("preprocess", None)
     source = requests.source_of({"kind": table.pop("source"), **table})
-    return loaded(source)
+    return loaded(source, task)
 
 
 def _give_weights(known: Sequence[Teacher], checkpoint: Path | None) -> None:
@@ -134,18 +139,19 @@ def _fit_images(known: Sequence[Teacher], dataset: Dataset) -> None:
         one.table["preprocess"] = [{"op": "resize", "height": height, "width": width}, *dataset.preprocess]
 
 
-def _sections(known: Sequence[Teacher], dataset: Dataset, targets: Sequence[str], keys: frozenset[str]) -> Table:
+def _sections(
+    known: Sequence[Teacher], dataset: Dataset, task: Task, targets: Sequence[str], keys: frozenset[str]
+) -> Table:
     first, *others = known
     labelled = dataset.train.y is not None
     more: Table = {"teachers": [one.table for one in others]} if others else {}
     return {
-        "task": "classification",
         "seed": 0,
         "targets": list(targets) or [_target()],
         "teacher": first.table,
         **more,
-        "student": {"model": {} if "student.model" in keys else student(dataset), "epochs": 20},
-        "losses": losses(known, labelled=labelled),
+        "student": {"model": {} if "student.model" in keys else student(dataset, task), "epochs": 20},
+        "losses": losses(known, task, labelled=labelled),
         "compress": [{"kind": "int8_qat", "epochs": 4}],
         "budget": {"max_drop": 0.02},
     }
@@ -174,39 +180,51 @@ def _target() -> str:
     return next((name for name in USUAL if name in able), USUAL[0])
 
 
-def student(dataset: Dataset) -> Table:
-    """A small network for such samples.
+def student(dataset: Dataset, task: Task) -> Table:
+    """A small network for such samples and answers.
 
     Raises:
-        UsageError: no built-in family reads them.
+        UsageError: no built-in family reads them, or answers so.
     """
     x, last = dataset.train.x, dataset.preprocess[-1] if dataset.preprocess else {}
     if last.get("op") == "wordpiece":
-        return {"kind": "bert", "width": 128, "layers": 2, "heads": 2, "positions": last["length"]}
-    if dataset.rate:
+        kind = "tagger" if task.dense else "embedder" if task.vectors else "bert"
+        return {"kind": kind, "width": 128, "layers": 2, "heads": 2, "positions": last["length"]}
+    if task.false_alarms is not None and x.ndim in (2, 4):
+        return {"kind": "auto_encoder", "width": 16}
+    if task.dense and x.ndim == 4:
+        return {"kind": "deeplab", "width": 16}
+    if task.geometry == "points" and x.ndim == 4:
+        return {"kind": "keypoint_net", "width": 16}
+    if dataset.rate and not task.dense:
         high = min(4000.0, dataset.rate / 2)
         return {"kind": "keyword_cnn", "width": 64, "rate": dataset.rate, "hop": dataset.rate // FRAMES, "high": high}
-    if x.ndim == 4:
+    if x.ndim == 4 and not task.dense:
         small = max(x.shape[1:3]) <= SMALL
         tiny = max(x.shape[1:3]) <= SMALL // 4
         wide = {"kind": "convnet", "width": 64, "depth": 3 if tiny else 5}
         strides = [1, 1, 2] if tiny else [1, 2, 1, 2, 1]
         return {**wide, "strides": strides} if small else {"kind": "mobilenet", "stem_stride": 4}
-    if x.dtype.kind == "f" and last.get("op") not in ("columns", "parts"):
+    if x.dtype.kind == "f" and not task.dense and last.get("op") not in ("columns", "parts"):
         if x.ndim == 2:
             return {"kind": "mlp", "width": 64, "depth": 2}
         if x.ndim == 3:
             return {"kind": "sensor_cnn", "width": 32}
-    sample = f"{x.dtype} {tuple(x.shape[1:])} a sample"
+    sample = f"{x.dtype} {tuple(x.shape[1:])} a sample, {type(task).__name__}"
     hint = '--set \'student.model={kind="python", factory="mypkg.zoo:student"}\''
     raise UsageError("no built-in student reads such samples", where="student.model", found=sample, hint=hint)
 
 
-def losses(known: Sequence[Teacher], *, labelled: bool) -> list[Table]:
+def losses(known: Sequence[Teacher], task: Task, *, labelled: bool) -> list[Table]:
     """The teacher's answers by what they are; and the labels, where there are some."""
     says = {one.says for one in known}
+    if not task.exclusive:
+        soft = "kl" in task.losses
+        answers: Table = {"kind": "kl", "temperature": 2.0} if soft else {"kind": task.losses[0]}
+        of_labels: list[Table] = [{"kind": task.label_loss, "weight": 0.5}] if labelled and task.label_loss else []
+        return [{**answers, "weight": 0.5 if of_labels else 1.0}, *of_labels]
     if says == {"labels"}:
-        answers: Table = {"kind": "soft_cross_entropy", "weight": 0.9}
+        answers = {"kind": "soft_cross_entropy", "weight": 0.9}
     elif "top" in says:
         answers = {"kind": "kl", "temperature": 1.0, "rest": "together", "weight": 0.9}
     else:
@@ -222,17 +240,19 @@ def _from(recipe: Path, place: str) -> str:
         return str(place)
 
 
-def _comments(known: Sequence[Teacher], dataset: Dataset) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
+def _comments(
+    known: Sequence[Teacher], dataset: Dataset, task: Task
+) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
     """What stands behind keys, and what may be wanted below sections."""
     answers = {"labels": "its labels, as shares", "top": "what it leaves unsaid counts as one class"}
     says = next((one.says for one in known if one.says != "scores"), "scores")
     behind = {
         "name": "of the bundle: a-z 0-9 . _ -",
         "targets": "see: edgekd targets",
-        "data.source": f"{len(dataset.train):,} training samples of {len(dataset.classes):,} classes",
+        "data.source": f"{len(dataset.train):,} training samples; {task.holds.format(f'{len(dataset.classes):,}')}",
         "teacher.model": known[0].remark,
         "student.epochs": "more where the student is still learning: the report has its curve",
-        "losses.kind": answers.get(says, "the teacher's soft answers (Hinton et al. 2015)"),
+        "losses.kind": answers.get(says, "the teacher's soft answers (Hinton et al. 2015)" if task.link else ""),
         "compress.kind": "in the numerics of the target, the teacher watching",
         "budget.max_drop": "against the teacher, on validation, on the exported file; a miss exits 3",
     }

@@ -129,7 +129,7 @@ def _onnx(path: Path, dataset: Dataset) -> Teacher:
     """A file; of several outputs the one that has a number for each class."""
     model = _graph(path)
     outputs = {output.name: _shape(output) for output in model.graph.output}
-    fitting = [name for name, shape in outputs.items() if len(shape) == 2 and shape[1] == len(dataset.classes)]
+    fitting = [name for name, shape in outputs.items() if len(dataset.classes) in shape[1:]]
     table, remark = _read("onnx", path), ""
     if len(outputs) > 1 and len(fitting) == 1:
         table["output"] = fitting[0]

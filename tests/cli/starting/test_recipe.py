@@ -18,6 +18,7 @@ import pytest
 import torch
 import transformers
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from safetensors.torch import save_model
 from torch import nn
 
@@ -27,16 +28,30 @@ from edgekd.base.scores import log_softmax
 from edgekd.build import request as requests
 from edgekd.cli.starting.recipe import losses, name_of, student
 from edgekd.cli.starting.teachers import Teacher
-from edgekd.learn.data import Source
+from edgekd.learn.data import Source, loaded
 from edgekd.learn.data.made import Made
 from edgekd.learn.data.made_audio import MadeAudio
 from edgekd.learn.data.made_interactions import MadeInteractions
+from edgekd.learn.data.made_pairs import MadePairs
+from edgekd.learn.data.made_points import MadePoints
+from edgekd.learn.data.made_scenes import MadeScenes
 from edgekd.learn.data.made_series import MadeSeries
+from edgekd.learn.data.made_slots import MadeSlots
 from edgekd.learn.data.made_table import MadeTable
 from edgekd.learn.data.made_text import MadeText
+from edgekd.learn.data.made_tiles import MadeTiles
 from edgekd.learn.feed import Feed
+from edgekd.learn.flat import Form
 from edgekd.learn.teacher import build
 from edgekd.spec.recipe import Augment
+from edgekd.tasks import CLASSES, Task
+from edgekd.tasks.anomaly import Anomaly
+from edgekd.tasks.anomaly_map import AnomalyMap
+from edgekd.tasks.embedding import Embedding
+from edgekd.tasks.multi_label import MultiLabel
+from edgekd.tasks.regression import Regression
+from edgekd.tasks.segmentation import Segmentation
+from edgekd.tasks.tagging import Tagging
 
 MADE = Made(shape=(8, 8, 1), classes=4, train=64, validation=32, test=32).load()
 NAMES = ("ant", "bee", "cat", "dog")
@@ -209,7 +224,7 @@ def test_what_is_said_is_written_instead(own: Path, tmp_path: Path, monkeypatch:
     recipe = tomllib.loads(text)
     assert recipe["teacher"]["model"]["form"] == "top" and recipe["student"]["model"] == {"kind": "resnet", "depth": 8}
     assert (recipe["name"], recipe["targets"], recipe["data"]["validation"]) == ("other", ["openvino"], 0.3)
-    assert "# version: of what answers behind it" in text and "64 training samples of 4 classes" in text
+    assert "# version: of what answers behind it" in text and "64 training samples; scores of 4 classes" in text
     requests.make(str(tmp_path / "my.toml"))
 
 
@@ -260,11 +275,11 @@ def test_a_mistake_writes_nothing(
 def test_losses_follow_what_the_teachers_say() -> None:
     scores, labels, top = Teacher({}), Teacher({}, "labels"), Teacher({}, "top")
     kinds = [
-        [one["kind"] for one in losses(known, labelled=labelled)]
+        [one["kind"] for one in losses(known, CLASSES, labelled=labelled)]
         for known, labelled in (([scores], True), ([labels], False), ([scores, labels], False))
     ]
     assert kinds == [["kl", "cross_entropy"], ["soft_cross_entropy"], ["kl"]]
-    assert losses([top, scores], labelled=False)[0]["rest"] == "together"
+    assert losses([top, scores], CLASSES, labelled=False)[0]["rest"] == "together"
 
 
 def test_a_student_for_each_kind_of_sample() -> None:
@@ -274,12 +289,66 @@ def test_a_student_for_each_kind_of_sample() -> None:
     others += [MadeTable(), MadeSeries()]
     for source in (*sources, *others):
         dataset = source.load()
-        table, feed = student(dataset), Feed(dataset, dataset.preprocess, Augment(), 0)
+        table, feed = student(dataset, CLASSES), Feed(dataset, dataset.preprocess, Augment(), 0)
         network = build(table, "student.model", feed.sample_shape, len(dataset.classes))
         inputs = [torch.tensor(value) for value in feed.inputs("test", 0, 4).values()]
         assert network.eval()(*inputs).shape == (4, len(dataset.classes)), table
     with pytest.raises(UsageError, match=r"student\.model: no built-in student reads such samples; found 'int64"):
-        student(MadeInteractions().load())
+        student(MadeInteractions().load(), CLASSES)
+
+
+ANSWERS: dict[str, tuple[Source, Task, str, list[str]]] = {
+    "maps": (MadeScenes(), Segmentation(), "deeplab", ["kl", "cross_entropy"]),
+    "points": (MadePoints(), Regression(points=True), "keypoint_net", ["squared_error", "huber"]),
+    "a score": (MadeTiles(size=16), Anomaly(), "auto_encoder", ["squared_error", "deep_sad"]),
+    "a map of scores": (MadeTiles(size=16), AnomalyMap(), "auto_encoder", ["squared_error", "deep_sad"]),
+    "tags": (MadeSlots(label="tags"), Tagging(), "tagger", ["kl", "cross_entropy"]),
+    "vectors": (MadePairs(), Embedding(size=8), "embedder", ["cosine", "similarity_scores"]),
+    "labels": (MadeText(), MultiLabel(), "bert", ["kl", "binary_cross_entropy"]),
+    "values": (MadeTable(), Regression(), "mlp", ["squared_error", "huber"]),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_a_student_and_losses_for_each_kind_of_answer(case: str) -> None:
+    source, task, kind, wanted = ANSWERS[case]
+    dataset = loaded(source, task)
+    heads, feed = dataset.heads_of(task), Feed(dataset, dataset.preprocess, Augment(), 0)
+    table = student(dataset, task)
+    network = build(table, "student.model", feed.sample_shape, heads.width, Form(heads, feed.reads_texts))
+    inputs = [torch.tensor(value) for value in feed.inputs("test", 0, 4).values()]
+    assert table["kind"] == kind and network.eval()(*inputs).shape[:1] == (4,)
+    assert [one["kind"] for one in losses([Teacher({})], task, labelled=True)] == wanted
+
+
+def test_from_masks_in_a_folder_to_a_bundle_that_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task is said; the folder of masks and the values in them are found, or said."""
+    for i in range(30):
+        ink = np.zeros((10, 12), np.uint8)
+        ink[i % 5 : i % 5 + 4, i % 7 : i % 7 + 5] = 1
+        for name, pixels in (("images", np.stack([60 + 120 * ink] * 3, axis=2)), ("masks", 255 * ink)):
+            (tmp_path / "pages" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / "pages" / name / f"{i}.png")
+    (tmp_path / "ink_to_start.py").write_text(
+        "from torch import nn\n\ndef teacher():\n    net = nn.Conv2d(3, 2, 1)\n    nn.init.zeros_(net.bias)\n"
+        "    net.weight.data[:] = 0\n    net.weight.data[1] = 4\n    net.bias.data[1] = -5\n    return net\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = ["task=segmentation", "data.values=[0, 255]", "data.validation=8", "data.test=8"]
+    said = [part for setting in settings for part in ("--set", setting)]
+    line = ["init", "my.toml", "--teacher", "ink_to_start:teacher", "--data", "pages", "--target", "ort-cpu"]
+    assert cli.run([*line, *said]) == 0
+    recipe = tomllib.loads((tmp_path / "my.toml").read_text())
+    assert recipe["task"] == "segmentation" and recipe["data"]["masks"] == "masks"
+    assert (
+        recipe["student"]["model"]["kind"] == "deeplab"
+        and "14 training samples; scores of 2 classes at every" in (tmp_path / "my.toml").read_text()
+    )
+    smaller = ["--set", "compress=[]", "--set", "budget.max_drop=1.0", "--set", "student.model.width=4"]
+    assert cli.run(["build", "my.toml", *smaller, "--out", "out", "--cache", "cache", "--quick"]) == 0
+    assert cli.run(["verify", "out"]) == 0
+    sys.modules.pop("ink_to_start", None)
 
 
 @pytest.mark.parametrize(
