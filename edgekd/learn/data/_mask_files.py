@@ -18,7 +18,7 @@ from edgekd.learn.data._base import Split
 from edgekd.learn.data._folders import Carving, Seen
 from edgekd.learn.data._masks import Fitting, Pair
 from edgekd.learn.data._split import CALLED, ROLES
-from edgekd.tasks import Task, named, same_name
+from edgekd.tasks import LISTED, Task, named, same_name
 
 Packed = NDArray[np.bytes_]
 Key = tuple[str, ...]
@@ -144,7 +144,7 @@ def _below(root: Path, endings: frozenset[str], wanted: Wanted, seen: Seen) -> L
         is_mask, path = wanted.folder in folders, "/".join(parts)
         stem, ending = Path(last).stem, of_mask if is_mask else of_picture
         if not stem.endswith(ending):
-            seen.astray[f"... without {ending} before the dot"] += 1
+            seen.endings[f"without {ending} before the dot"] += 1
             continue
         name = same_name(stem.removesuffix(ending))
         if not is_mask:
@@ -231,7 +231,8 @@ def _notes(pairs: Mapping[str, Pairs], masks: Mapping[str, AnyArray], wanted: Wa
     """What the user is to know of the masks."""
     normal = [path.rpartition("/")[0] for of in pairs.values() for path, mask in zip(*of, strict=True) if not mask]
     if normal:
-        places = ", ".join(dict.fromkeys(normal))
+        folders = list(dict.fromkeys(normal))
+        places = ", ".join(folders[:LISTED]) + (", ..." if len(folders) > LISTED else "")
         yield f"{len(normal):,} pictures are normal all over: no picture of their folders has a mask ({places})"
     blank = float((masks["train"] == task.unlabelled_pixel).mean())
     if wanted.values and blank:

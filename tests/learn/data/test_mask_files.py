@@ -156,6 +156,19 @@ def test_folders_say_what_is_normal(tmp_path: Path) -> None:
         Imagefolder(str(tmp_path)).load(Anomaly(normal="god"))
 
 
+def test_files_of_other_names_are_left_out_and_counted(tmp_path: Path) -> None:
+    """As a widespread data set of streets has them: pictures and masks with endings, coloured ones beside."""
+    for split in SPLITS:
+        for i in range(4):
+            save(tmp_path / f"left/{split}/town/{i}_left.png", grey(i))
+            save(tmp_path / f"fine/{split}/town/{i}_fine_labelIds.png", mask(i))
+            save(tmp_path / f"fine/{split}/town/{i}_fine_color.png", grey(i))
+            (tmp_path / f"fine/{split}/town/{i}_fine_polygons.json").write_text("{}")
+    data = source(tmp_path, masks="fine", endings=("_left", "_fine_labelIds")).load(Segmentation())
+    assert np.array_equal(data.train.y, [mask(i) for i in range(4)])  # type: ignore[arg-type]
+    assert any("12 without _fine_labelIds before the dot" in note and "12 .json" in note for note in data.notes)
+
+
 def test_a_head_learns_the_folders_and_another_the_masks(tmp_path: Path) -> None:
     score = Imagefolder(str(anomalies(tmp_path)), validation=20)
     sources = {"score": score, "map": replace(score, masks="ground_truth", endings=("", "_mask"))}
