@@ -83,8 +83,10 @@ COLUMN = (
     Row(31, "turn_in_product", always=False),
     # Its place is free: what needs a zero point has one from int8_linear.
     Row(32, "lean_qdq"),
+    # It reads shapes, too, and leaves no product that apart_in_3d would look at.
+    Row(33, "linear_of_one", always=False),
     # It reads shapes, and comes behind all that fold or move what is done by channel.
-    Row(33, "apart_in_3d", always=False),
+    Row(34, "apart_in_3d", always=False),
     # --- size ---
     # int8_linear spells out the axes of what it makes.
     Row(40, "default_attributes"),

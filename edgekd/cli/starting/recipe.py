@@ -78,10 +78,10 @@ def write(
     if os.path.lexists(path):
         raise OutputError("exists", where=str(path), hint="choose another name")
     keys = frozenset(setting.partition("=")[0] for setting in settings)
-    said: Table = recipes.with_settings({"task": "classification"}, [one for one in settings if TASK.match(one)])
-    task = make_task(said["task"] if isinstance(said["task"], dict) else {"kind": said["task"]}, "task")
+    asked = recipes.with_settings({"task": "classification"}, [one for one in settings if TASK.match(one)])["task"]
+    task = make_task(asked if isinstance(asked, dict) else {"kind": asked}, "task")
     data = start_data.table(parts.data, keys, task)
-    table: Table = {"name": name_of(path, parts.teachers), "task": said["task"], "data": data}
+    table: Table = {"name": name_of(path, parts.teachers), "task": asked, "data": data}
     image = next(filter(None, map(start_teachers.image_of, parts.teachers)), None)
     if table["data"].get("source") == "imagefolder" and image is not None:
         table["data"] |= {"size": [*image[1:]], **({"grey": True} if image[0] == 1 else {})}
