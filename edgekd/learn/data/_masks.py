@@ -132,6 +132,12 @@ class Fitting:
         return mask if self.size is None else fitted_mask(mask, self.size, self.fit, self.unlabelled, pair.mask_place)
 
 
+def check_used(values: Sequence[int | str], masks: object) -> None:
+    """Raise DataError where values are said, and labels are no pictures: ``masks`` is empty, or None."""
+    if values and not masks:
+        raise DataError("labels are no pictures of masks", where="data.values", found=list(values), allowed="none")
+
+
 def check_values(values: Sequence[int | str]) -> None:
     """Raise ValueError where what is to say the class of a pixel is no row of numbers, or of colours, each once."""
     numbers = all(isinstance(value, int) and 0 <= value <= 65_535 for value in values)

@@ -197,6 +197,8 @@ class Arrow(Reading):
         if not self.label and not self.pair:
             return task.unlabelled(names, "data.classes")
 
+        _masks.check_used(self.values, rows["train"].masks)
+
         def at(role: str, i: int) -> str:
             return rows[role].at(i)
 

@@ -201,6 +201,8 @@ class Webdataset(Reading):
         if not self.label:
             return task.unlabelled(names, "data.classes")
 
+        _masks.check_used(self.values, rows["train"].masks)
+
         def at(role: str, i: int) -> str:
             return f"data.path: {rows[role].files[i]}: {rows[role].names[i]}"
 

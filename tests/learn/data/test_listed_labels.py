@@ -188,6 +188,7 @@ BAD: dict[str, tuple[dict[str, Any], Task, dict[str, Any], str]] = {
     "words": ({"label": ["a"] * COUNT, "b": [1] * COUNT}, Regression(), {"label": ("b", "label")}, "not of numbers"),
     "tags without names": ({"label": [[0] * 6] * COUNT}, Tagging(), {}, "tag"),
     "tags of other words": ({"label": [["O", "B-a"]] * COUNT}, Tagging(), {}, "row 0: another number of tags"),
+    "values": ({"label": [i % 2 for i in range(COUNT)]}, Classification(), {"values": (0, 1)}, "no pictures of masks"),
     "pictures as classes": ({"label": [png(numbers_of(0))] * COUNT}, Classification(), {}, "no labels; found 'struct"),
 }  # fmt: skip
 
