@@ -109,6 +109,7 @@ TESTED_ELSEWHERE = {
     "learn/data/_archive.py": "tests/attacks/test_data.py: bombs and damaged members",
     "learn/data/_batches.py": "tests/learn/data/test_sources.py: objects in every form",
     "learn/data/_checks.py": "tests/learn/data/test_classes.py: what no class can be learned from",
+    "learn/data/_clips.py": "tests/learn/data/test_audio.py: the source that reads them",
     "learn/data/_encoded.py": "tests/learn/data/test_folders.py: pictures as a person sees them",
     "learn/data/_tokenizer.py": "tests/learn/data/test_vocabulary.py: learned ones are written and read again",
     "learn/data/_inputs.py": "tests/learn/test_calls.py: with networks that read them",

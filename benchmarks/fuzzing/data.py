@@ -9,7 +9,8 @@ from unittest import mock
 
 from edgekd.base import limits
 from edgekd.learn.data import _encoded
-from edgekd.learn.data.audio import Audio, read_wav
+from edgekd.learn.data._clips import read_wav
+from edgekd.learn.data.audio import Audio
 from edgekd.learn.data.interactions import Interactions
 from edgekd.learn.data.npz import Npz
 from fuzzing import _mutate, harness, room

@@ -28,7 +28,8 @@ from edgekd.base.errors import DataError, IntegrityError, RecipeError, UsageErro
 from edgekd.base.shards import shards
 from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn.data import _archive, _encoded, _vocabulary
-from edgekd.learn.data.audio import Audio, read_wav
+from edgekd.learn.data._clips import read_wav
+from edgekd.learn.data.audio import Audio
 from edgekd.learn.data.imagefolder import Imagefolder
 from edgekd.learn.data.interactions import Interactions
 from edgekd.learn.data.npz import Npz

@@ -19,7 +19,7 @@ import edgekd
 from edgekd.base import preprocess, table_rows
 from edgekd.base.errors import IntegrityError
 from edgekd.base.wordpiece import Vocabulary
-from edgekd.learn.data import audio
+from edgekd.learn.data import _clips
 from edgekd.publish import examples
 from edgekd.publish.examples import About
 from edgekd.tasks import CLASSES, Certainty, ClassDistance, Heads, Task
@@ -280,7 +280,7 @@ def test_a_page_hears_a_sound_as_the_training_did(tmp_path: Path, length: int) -
     ]
     (folder / "web" / "show.mjs").write_text("\n".join(lines))
     wanted = np.zeros(50, np.int16)
-    audio._fit(clip, wanted, "here")
+    _clips.put(clip, wanted, "here")
     assert json.loads(said(["node", "show.mjs"], folder / "web")) == wanted.tolist()
     assert "Record 0.00625 s" in (folder / "web" / "index.html").read_text()
 

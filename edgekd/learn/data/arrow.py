@@ -1,4 +1,4 @@
-"""Tables of Arrow or Parquet, as ``datasets`` saves them and its hub has them: pictures or texts, and labels."""
+"""Tables of Arrow or Parquet, as ``datasets`` saves them: pictures, texts or sounds, and labels."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _arrow, _files, _listed_labels, _masks, _shards, _tagged, _vocabulary
 from edgekd.learn.data._base import Dataset, Pipeline, Split
 from edgekd.learn.data._checks import check_count, checked
+from edgekd.learn.data._clips import Clips, check_kind
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._pictures import Pictures, check_geometry, check_size, pictures
-from edgekd.learn.data._split import carve_missing, check_carving, image_ops, listed
+from edgekd.learn.data._split import carve_missing, check_carving, image_ops, listed, sound_ops
 from edgekd.learn.data._table_labels import Names
 from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair
 from edgekd.tasks import CLASSES, At, Numbered, Task, named
@@ -59,7 +60,8 @@ class Arrow(Reading):
 
     Attributes:
         path: the folder, or a file.
-        x: the column of pictures (bytes of files, or what ``datasets`` makes of them), of texts or of lists of words.
+        x: the column of pictures (bytes of files, or what ``datasets`` makes of them), of texts, of lists of words, or
+            of sounds where there is a ``rate``: wav files, see ``Audio``.
         label: the column of labels: numbers, names, or lists of them (of several labels, tags, points); pictures where
             they are masks; or several columns of numbers. "" where the data has none.
         pair: the column of a second text, see ``Text``.
@@ -70,6 +72,7 @@ class Arrow(Reading):
         fit: what becomes of another aspect: ``stretch`` it, ``crop`` to the middle, ``letterbox`` (black around).
         grey: read as one channel.
         vocab, tokenizer, length, lower: of texts, see ``Text``.
+        rate: of sounds, in Hz, each then ``length`` samples long; 0: there are none.
         validation, test: where there is no split of that name, the share (below 1) or count that is carved off.
         limit: use only the first so many training samples; 0: all.
         split_seed: of the carving.
@@ -90,6 +93,7 @@ class Arrow(Reading):
     tokenizer: str = ""
     length: int = 64
     lower: bool = True
+    rate: int = 0
     validation: float = 0.1
     test: float = 0.1
     limit: int = 0
@@ -97,7 +101,11 @@ class Arrow(Reading):
 
     def __post_init__(self) -> None:
         self.check_reading()
-        plugins.check_ranges(self, vocab=(100, 1_000_000), length=(3, 16_384))
+        plugins.check_ranges(self, vocab=(100, 1_000_000))
+        if self.rate:
+            check_kind(self.rate, self.length)
+        else:
+            plugins.check_ranges(self, length=(3, 16_384))
         _masks.check_values(self.values)
         check_size(self.size, self.interpolation, self.fit)
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
@@ -126,10 +134,11 @@ class Arrow(Reading):
         pairs = np.arange(len(splits["train"])) // 2 if self.pair else None
         splits, carved = carve_missing(splits, shares, self.split_seed, pairs, "pair")
         notes = (*notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
-        ops = self._text_ops(splits["train"]) if rows["train"].texts else image_ops(255.0)
+        ops = self._ops(splits["train"])
         if tags:
             splits = {role: _tagged.split_of_tokens(split, ops[0]) for role, split in splits.items()}
-        dataset = Dataset(splits["train"], splits["validation"], splits["test"], names, ops, notes=notes)
+        parts = (splits["train"], splits["validation"], splits["test"])
+        dataset = Dataset(*parts, names, ops, notes=notes, rate=self.rate)
         return checked(dataset, f"data.path: {Path(self.path).name}", task)
 
     @property
@@ -176,12 +185,17 @@ class Arrow(Reading):
             lazy = Lazy(Texts("", "data.path: {name}"), rows.columns, None, rows.keeps)
             size = IN_MEMORY * int(rows.columns[3].sum())
             return Split(self.held(lazy, f"data.path ({role})", lambda _: None, size), None)
+        if self.rate:
+            clips = Lazy(Clips("", "data.path: ", self.rate, self.length), rows.columns, self.pool, rows.keeps)
+            return Split(self.held(clips, f"data.path ({role})", lambda _: None), None)
         decoder = Pictures(
             "", "data.path: {name}", self.size, self.grey, interpolation=self.interpolation, fit=self.fit
         )
         return Split(pictures(decoder, rows.columns, self, f"data.path ({role})", seen.add, rows.keeps), None)
 
-    def _text_ops(self, train: Split) -> Pipeline:
+    def _ops(self, train: Split) -> Pipeline:
+        if train.x.dtype.kind != "O":
+            return sound_ops() if self.rate else image_ops(255.0)
         if self.tokenizer:
             vocabulary = _vocabulary.read(self.tokenizer, self.lower)
         else:

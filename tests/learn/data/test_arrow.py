@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import wave
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,38 @@ def test_texts(tmp_path: Path) -> None:
     assert isinstance(there.train.x, Lazy) and there.train.x.ndim == 1 and there.train.x.dtype.kind == "O"
     assert list(here.train.x) == list(there.train.x) and str(here.train.x[0]).split()[1] == "film"
     assert source.fingerprint() == Arrow(str(tmp_path), x="text", vocab=100).fingerprint()
+
+
+def sound(samples: np.ndarray, rate: int = 8000) -> dict[str, Any]:
+    """What ``datasets`` makes of a sound."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as clip:
+        clip.setnchannels(1)
+        clip.setsampwidth(2)
+        clip.setframerate(rate)
+        clip.writeframes(samples.astype("<i2").tobytes())
+    return {"bytes": file.getvalue(), "path": None}
+
+
+@pytest.mark.parametrize("form", ["stream", "parquet"])
+def test_sounds(tmp_path: Path, form: str) -> None:
+    clips = [RNG.integers(-900, 900, 50 + i % 3, dtype=np.int16) for i in range(24)]
+    content = table(audio=list(map(sound, clips)), image=None)
+    path = written(tmp_path / f"train.{'parquet' if form == 'parquet' else 'arrow'}", content, form)
+    keys: dict[str, Any] = {"x": "audio", "rate": 8000, "length": 52}
+    here, there = Arrow(str(path), **keys).load(), Arrow(str(path), **keys, lazy=True, workers=0).load()
+    assert (
+        here.rate == 8000
+        and here.preprocess == ({"op": "scale", "divide": 32768.0},)
+        and isinstance(there.train.x, Lazy)
+    )
+    of = {clip.tobytes() for clip in (np.pad(clip, (0, 52 - len(clip))) for clip in clips)}
+    for mine, theirs in zip(here.splits.values(), there.splits.values(), strict=True):
+        assert np.array_equal(mine.x, theirs.x) and {np.asarray(clip).tobytes() for clip in mine.x} <= of
+    with pytest.raises(DataError, match=r"row 0: another sample rate; found '?8000 Hz"):
+        Arrow(str(path), x="audio", rate=16000, length=52).load()
+    with pytest.raises(ValueError, match="rate: allowed"):
+        Arrow(str(path), x="audio", rate=1)
 
 
 def test_shards_and_a_limit(tmp_path: Path) -> None:

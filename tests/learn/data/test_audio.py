@@ -19,7 +19,8 @@ from edgekd.base import batches, preprocess
 from edgekd.base.errors import DataError, RecipeError, UsageError
 from edgekd.compress._base import Context
 from edgekd.compress.int8_qat import Int8Qat
-from edgekd.learn.data.audio import Audio, read_wav
+from edgekd.learn.data._clips import read_wav
+from edgekd.learn.data.audio import Audio
 from edgekd.learn.data.made_audio import MadeAudio
 from edgekd.learn.models.keyword_cnn import KeywordCnn
 from edgekd.learn.student import Student, TensorSpec
