@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import wave
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from edgekd.base import plugins
 from edgekd.base.errors import DataError, UsageError
 from edgekd.learn.data import ROLES, file_content, header_of, looked_at, read_arrays
+from edgekd.learn.data.arrow import ENDINGS as ARROW
+from edgekd.learn.data.arrow import columns_of
 from edgekd.learn.data.imagefolder import ENDINGS as PICTURES
 from edgekd.spec.recipe import Table
 from edgekd.tasks import CLASSES, Task
@@ -20,8 +24,9 @@ METADATA = "metadata.csv"  # of pictures, as ``datasets`` calls it
 LOOKED_AT = 50  # pictures or sounds, which tell what the others are like
 LARGEST, STEP = 224, 8  # sides of pictures that come in several sizes, in pixels
 ALLOWED = (
-    "a folder with one folder of pictures or wav files a class, a folder or file of texts (.tsv) or of tables (.csv, "
-    ".parquet), an .npz, a function mypkg.mod:data that gives (train, validation, test), or a source's name"
+    "a folder with one folder of pictures or wav files a class, a folder or file of texts (.tsv), of tables (.csv, "
+    ".parquet) or of what datasets saves (.arrow), an .npz, a function mypkg.mod:data that gives (train, validation, "
+    "test), or a source's name"
 )
 SENTENCES = ("sentence", "text", "content", "utterance", "review", "question")
 LABELS = ("label", "labels", "class", "category", "target", "intent", "y")
@@ -59,20 +64,40 @@ def _folder(folder: Path, given: frozenset[str], task: Task) -> Table:
     if pictures and task.geometry == "mask":
         masks = _masks_of(folder, pictures, given)
         shown = [path for path in pictures if masks not in path.relative_to(folder).parts]
-        return {"source": "imagefolder", "path": str(folder), "masks": masks, **_sizes(shown)}
+        return {"source": "imagefolder", "path": str(folder), "masks": masks, **_sizes(_pictures(shown))}
+    if any(path.suffix in ARROW for path in files) and (read := _arrow(folder, given)):
+        return read
     if (listed := folder / METADATA) in files and pictures:
         labels = {"metadata": METADATA, **_label(listed, given)}
-        return {"source": "imagefolder", "path": str(folder), **labels, **_sizes(pictures)}
+        return {"source": "imagefolder", "path": str(folder), **labels, **_sizes(_pictures(pictures))}
     for source, endings in (("text", TEXTS), ("table", TABLES)):
         if named := [path for path in files if path.parent == folder and path.name.lower().endswith(endings)]:
             train, prefix = _training(named)
             columns = _columns(train, given) if source == "text" else _label(train, given)
             return {"source": source, "path": str(folder), **({"prefix": prefix} if prefix else {}), **columns}
     if pictures:
-        return {"source": "imagefolder", "path": str(folder), **_sizes(pictures)}
+        return {"source": "imagefolder", "path": str(folder), **_sizes(_pictures(pictures))}
     if sounds := [path for path in files if path.suffix.lower() in SOUNDS]:
-        return {"source": "audio", "path": str(folder), **_lengths(sounds)}
+        return {"source": "audio", "path": str(folder), **_lengths(_sounds(sounds))}
     raise DataError("no data that is known in it", where=WHERE, found=str(folder), allowed=ALLOWED)
+
+
+def _arrow(path: Path, given: frozenset[str]) -> Table | None:
+    """Pictures, sounds or texts and labels of tables of Arrow or Parquet; None: their columns are of other things."""
+    columns = columns_of(str(path))
+    sample = next((one for holds in ("files", "texts", "words") for one in columns if one.holds == holds), None)
+    if sample is None:
+        return None
+    others = [one.name for one in columns if one is not sample]
+    label, where = _known(others, LABELS), f"{WHERE}: {path.name}"
+    if label is None and "data.label" not in given:
+        hint = "--set data.label=NAME"
+        raise DataError("no column that is known to hold labels", where=where, found=others, hint=hint)
+    table = {"source": "arrow", "path": str(path), "x": sample.name, **({"label": label} if label else {})}
+    contents = [one for one in sample.first if isinstance(one, bytes)]
+    if contents and contents[0][:4] == b"RIFF":
+        return {**table, **_lengths([(io.BytesIO(one), f"{where}: {sample.name}") for one in contents])}
+    return {**table, **(_sizes([(one, f"{where}: {sample.name}") for one in contents]) if contents else {})}
 
 
 def _masks_of(folder: Path, pictures: Sequence[Path], given: frozenset[str]) -> str:
@@ -87,6 +112,8 @@ def _masks_of(folder: Path, pictures: Sequence[Path], given: frozenset[str]) -> 
 
 def _file(path: Path, given: frozenset[str]) -> Table:
     name = path.name.lower()
+    if path.suffix in ARROW and "data.source" not in given and (read := _arrow(path, given)):
+        return read
     if name.endswith(TABLES) or (name.endswith(TEXTS) and "data.source" in given):
         return {"source": "table", "path": str(path), **_label(path, given)}
     if name.endswith(TEXTS):
@@ -143,28 +170,38 @@ def _spread(files: Sequence[Path]) -> Sequence[Path]:
     return files[:: max(1, len(files) // LOOKED_AT)]
 
 
-def _sizes(pictures: Sequence[Path]) -> Table:
+def _pictures(files: Sequence[Path]) -> list[tuple[bytes, str]]:
+    """Some of them, each with its place."""
+    places = [(path, f"{WHERE}: {path.parent.name}/{path.name}") for path in _spread(files)]
+    return [(file_content(path, where), where) for path, where in places]
+
+
+def _sizes(pictures: Sequence[tuple[bytes, str]]) -> Table:
     """Grey where all are; one size where they come in several."""
     sizes, greys = set[tuple[int, int]](), True
-    for path in _spread(pictures):
-        where = f"{WHERE}: {path.parent.name}/{path.name}"
-        height, width, grey = looked_at(file_content(path, where), where)
+    for content, where in pictures:
+        height, width, grey = looked_at(content, where)
         sizes.add((height, width))
         greys = greys and grey
     side = min(LARGEST, min(min(size) for size in sizes)) // STEP * STEP or STEP
     return {**({"grey": True} if greys else {}), **({"size": [side, side]} if len(sizes) > 1 else {})}
 
 
-def _lengths(sounds: Sequence[Path]) -> Table:
+def _sounds(files: Sequence[Path]) -> list[tuple[str | IO[bytes], str]]:
+    """Some of them, each with its place."""
+    return [(str(path), f"{WHERE}: {path.parent.name}/{path.name}") for path in _spread(files)]
+
+
+def _lengths(sounds: Sequence[tuple[str | IO[bytes], str]]) -> Table:
     """The rate, and the length of the longest."""
     lengths, rates = [], []
-    for path in _spread(sounds):
+    for file, where in sounds:
         try:
-            with wave.open(str(path)) as sound:
+            with wave.open(file) as sound:
                 lengths.append(sound.getnframes())
                 rates.append(sound.getframerate())
         except (OSError, EOFError, wave.Error) as err:
-            raise DataError(f"not a wav file ({err})", where=f"{WHERE}: {path.parent.name}/{path.name}") from err
+            raise DataError(f"not a wav file ({err})", where=where) from err
     return {"rate": rates[0], "length": max(1, *lengths)}
 
 

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple, TypeAlias
+from typing import IO, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ else:
 
 Batch: TypeAlias = "pyarrow.RecordBatch"
 AT_ONCE = 256  # rows that are unpacked together
+LOOKED_AT = 50  # rows that tell what a column holds
 _END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream of Arrow
 _FILE = b"ARROW1"  # the other form begins and ends so
 
@@ -129,6 +130,34 @@ def class_names(of: pyarrow.Schema, column: str) -> tuple[str, ...]:
             feature = feature[0] if isinstance(feature, list) else feature["feature"]
         return tuple(str(name) for name in feature.get("names") or ())
     return ()
+
+
+class Column(NamedTuple):
+    """A column as its first rows are: ``files`` of pictures or sounds, ``texts``, lists of ``words``, or ``""``."""
+
+    name: str
+    holds: Literal["files", "texts", "words", ""]
+    first: list[object]
+
+
+def columns_of(file: Path, where: str) -> list[Column]:
+    """What the columns of a file hold, by some of its rows. A text has three words in the middle of them, or more.
+
+    Raises:
+        UnavailableError, DataError: see ``check_installed``, ``batches``.
+    """
+    check_installed(where)
+    batch, _ = next(batches(file, schema(file, where).names, where), (None, range(0)))
+    columns = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True) if batch is not None else ():
+        first = column.slice(0, LOOKED_AT).to_pylist()
+        if holds_files(column):
+            columns.append(Column(name, "files", [one.get("bytes") if isinstance(one, dict) else one for one in first]))
+            continue
+        counts = [len(text.split()) for text in first if isinstance(text, str)]
+        is_text = _is_text(column.type) and bool(counts) and float(np.median(counts)) >= 3
+        columns.append(Column(name, "texts" if is_text else "words" if _of_words(column.type) else "", first))
+    return columns
 
 
 def batches(file: Path, columns: Sequence[str], where: str) -> Iterator[tuple[Batch, range]]:

@@ -245,3 +245,9 @@ class Arrow(Reading):
             place, mask = f"data.path: {_files.text(name)}", [column[i] for column in masks[:-1]]
             at = f"{place}: {self.label}"
             yield _masks.Pair(_files.span("", picture, place), _files.span("", mask, at), place, at)
+
+
+def columns_of(path: str) -> list[_arrow.Column]:
+    """What the columns of a folder's first training file hold; raises as ``_arrow.columns_of`` and ``by_split`` do."""
+    first = Arrow(path)._files["train"][0]
+    return _arrow.columns_of(first, f"data.path: {first.name}")

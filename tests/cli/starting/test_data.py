@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import io
 import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import ipc, parquet
 
 from edgekd.base import plugins
 from edgekd.base.errors import DataError, EdgekdError, UsageError
@@ -68,6 +71,37 @@ def arrays(path: Path, *names: str) -> Path:
     return path
 
 
+def png(side: int) -> dict[str, Any]:
+    file = io.BytesIO()
+    Image.fromarray(np.full((side, side, 3), side, np.uint8)).save(file, "png")
+    return {"bytes": file.getvalue(), "path": None}
+
+
+def wav(length: int) -> dict[str, Any]:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(np.full(length, length, "<i2").tobytes())
+    return {"bytes": file.getvalue(), "path": None}
+
+
+def saved(path: Path, **columns: list[Any]) -> Path:
+    """A table with a column of labels, as ``datasets`` or its hub has it."""
+    count = len(next(iter(columns.values())))
+    content = pa.table(
+        {"number": list(range(count)), **columns, "Class": [("few", "many")[i % 2] for i in range(count)]}
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        parquet.write_table(content, path)
+        return path
+    with ipc.new_stream(str(path), content.schema) as writer:
+        writer.write_table(content)
+    return path
+
+
 KNOWN: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
     "texts of other columns": (
         lambda p: lines(p / "a.tsv", "number\tText\tIntent"),
@@ -93,6 +127,22 @@ KNOWN: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
         {"source": "imagefolder", "metadata": "metadata.csv", "label": "Class"},
     ),
     "sounds": (lambda p: sounds(p / "f"), {"source": "audio", "rate": 8000, "length": 411}),
+    "pictures that datasets saved": (
+        lambda p: saved(p / "f" / "train" / "data.arrow", image=[png(9 + i % 2) for i in range(20)]).parent.parent,
+        {"source": "arrow", "x": "image", "label": "Class", "size": [8, 8]},
+    ),
+    "texts in parquet": (
+        lambda p: saved(p / "train.parquet", about=[f"some words of {i}" for i in range(40)]),
+        {"source": "arrow", "x": "about", "label": "Class"},
+    ),
+    "sounds in parquet": (
+        lambda p: saved(p / "train.parquet", audio=[wav(300 + i) for i in range(20)]),
+        {"source": "arrow", "x": "audio", "label": "Class", "rate": 8000, "length": 319},
+    ),
+    "numbers in parquet": (
+        lambda p: saved(p / "train.parquet", hour=list(range(40)), weather=["sun", "rain"] * 20),
+        {"source": "table", "label": "Class"},
+    ),
     "arrays of other names": (
         lambda p: arrays(p / "a.npz", "X_train", "y_train", "X_test", "y_test", "x_val", "y_val"),
         {
