@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -58,6 +59,16 @@ SMALLER = {
         f"student.model={WORDS}",
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_log_goes_to_a_closed_stream() -> Iterator[None]:
+    """A library that logs before anyone says where makes a handler of the stderr that pytest has put there for one
+    test; whatever is logged in later ones would be an error of its own, on their stderr.
+    """
+    yield
+    for handler in [one for one in logging.root.handlers if type(one) is logging.StreamHandler]:
+        logging.root.removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)
