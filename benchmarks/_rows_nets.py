@@ -38,12 +38,13 @@ def small_file(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         rows = [row for name, row in found["rows"].items() if name.startswith(student)]
         if not rows:
             continue
+        int8 = next(name for name in rows[0]["bytes"] if name.startswith("int8"))
         of_runtime = {
-            name: [100 * row["test"][f"int8 on {target}"] for row in rows] for target, name in RUNTIME.items()
+            name: [100 * row["test"][f"{int8} on {target}"] for row in rows] for target, name in RUNTIME.items()
         }
         seeds = "one seed" if len(rows) == 1 else f"{len(rows)} seeds"
         shares = "; ".join(f"{name} {', '.join(f'{value:.2f}' for value in of)} %" for name, of in of_runtime.items())
-        size, teacher = max(row["bytes"]["int8"] for row in rows), 100 * rows[0]["teacher"]
+        size, teacher = max(row["bytes"][int8] for row in rows), 100 * rows[0]["teacher"]
         yield (
             f"CIFAR-10 (JPEG copy, all test images) in {called} for both runtimes, {seeds}",
             f"{shares} in {size:,} bytes; its teacher {teacher:.2f} %",

@@ -59,7 +59,7 @@ def timed(made: dict[str, _nets.Net], rounds: int, seconds: float) -> dict[str, 
         files = {f"{s} {c}": backend.lower(f) for s, one in made.items() for c, f in one.onnx[TARGET].items()}
         x = timing.timed_inputs(next(iter(made.values())).inputs("validation", CHUNK)[0], 1)
         samples, busy = _common.in_turns(chosen, files, x, rounds, seconds)
-        base = samples["reference int8"]
+        base = next(of for name, of in samples.items() if name.startswith("reference int8"))
         found[runtime] = {
             "p50_ms": {name: float(np.median(taken)) / 1e6 for name, taken in samples.items()},
             "of_reference_int8": {name: bench.ratio_ci(taken, base) for name, taken in samples.items()},
