@@ -68,12 +68,12 @@ def _folder(folder: Path, given: frozenset[str], task: Task) -> Table:
     if any(path.suffix in ARROW for path in files) and (read := _arrow(folder, given)):
         return read
     if (listed := folder / METADATA) in files and pictures:
-        labels = {"metadata": METADATA, **_label(listed, given)}
+        labels = {"metadata": METADATA, **_label_in(listed, given)}
         return {"source": "imagefolder", "path": str(folder), **labels, **_sizes(_pictures(pictures))}
     for source, endings in (("text", TEXTS), ("table", TABLES)):
         if named := [path for path in files if path.parent == folder and path.name.lower().endswith(endings)]:
             train, prefix = _training(named)
-            columns = _columns(train, given) if source == "text" else _label(train, given)
+            columns = _columns(train, given) if source == "text" else _label_in(train, given)
             return {"source": source, "path": str(folder), **({"prefix": prefix} if prefix else {}), **columns}
     if pictures:
         return {"source": "imagefolder", "path": str(folder), **_sizes(_pictures(pictures))}
@@ -89,11 +89,8 @@ def _arrow(path: Path, given: frozenset[str]) -> Table | None:
     if sample is None:
         return None
     others = [one.name for one in columns if one is not sample]
-    label, where = _known(others, LABELS), f"{WHERE}: {path.name}"
-    if label is None and "data.label" not in given:
-        hint = "--set data.label=NAME"
-        raise DataError("no column that is known to hold labels", where=where, found=others, hint=hint)
-    table = {"source": "arrow", "path": str(path), "x": sample.name, **({"label": label} if label else {})}
+    where = f"{WHERE}: {path.name}"
+    table = {"source": "arrow", "path": str(path), "x": sample.name, **_label(others, given, where)}
     contents = [one for one in sample.first if isinstance(one, bytes)]
     if contents and contents[0][:4] == b"RIFF":
         return {**table, **_lengths([(io.BytesIO(one), f"{where}: {sample.name}") for one in contents])}
@@ -115,7 +112,7 @@ def _file(path: Path, given: frozenset[str]) -> Table:
     if path.suffix in ARROW and "data.source" not in given and (read := _arrow(path, given)):
         return read
     if name.endswith(TABLES) or (name.endswith(TEXTS) and "data.source" in given):
-        return {"source": "table", "path": str(path), **_label(path, given)}
+        return {"source": "table", "path": str(path), **_label_in(path, given)}
     if name.endswith(TEXTS):
         return {"source": "text", "path": str(path), **_columns(path, given)}
     if name.endswith(".npz"):
@@ -151,14 +148,18 @@ def _columns(file: Path, given: frozenset[str]) -> Table:
     return {key: name for key, name in columns.items() if name != key}
 
 
-def _label(file: Path, given: frozenset[str]) -> Table:
+def _label(names: Sequence[str], given: frozenset[str], where: str) -> Table:
     """The column of labels, by its name."""
-    names = header_of(file)
     label = _known(names, LABELS)
     if label is None and "data.label" not in given:
-        where, hint = f"{WHERE}: {file.name}", "--set data.label=NAME"
-        raise DataError("no column that is known to hold labels", where=where, found=names, hint=hint)
+        hint = "--set data.label=NAME"
+        raise DataError("no column that is known to hold labels", where=where, found=list(names), hint=hint)
     return {} if label is None else {"label": label}
+
+
+def _label_in(file: Path, given: frozenset[str]) -> Table:
+    """The same of a table's file."""
+    return _label(header_of(file), given, f"{WHERE}: {file.name}")
 
 
 def _known(names: Sequence[str], known: Sequence[str]) -> str | None:

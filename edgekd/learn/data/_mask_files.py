@@ -16,7 +16,7 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _folders
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._folders import Carving, Seen
-from edgekd.learn.data._masks import Fitting, Pair
+from edgekd.learn.data._masks import Fitting, Pair, names_of
 from edgekd.learn.data._split import CALLED, ROLES
 from edgekd.tasks import LISTED, Task, named, same_name
 
@@ -67,14 +67,11 @@ class Wanted:
     def read(self, root: Path, pairs: Pairs, task: Task, role: str) -> AnyArray:
         """(N, H, W) int32, the masks of a split; raises as ``Fitting.read`` does."""
 
-        def content(name: str, where: str) -> tuple[bytes, str]:
-            return _files.content(root / name, where), where
-
         def each() -> Iterator[Pair]:
             for picture, mask in zip(*pairs, strict=True):
-                shown, place = content(picture, f"data.path ({role}): {picture}")
-                read, mask_place = content(mask, f"data.masks ({role}): {mask}") if mask else (None, "data.masks")
-                yield Pair(shown, read, place, mask_place)
+                place, mask_place = f"data.path ({role}): {picture}", f"data.masks ({role}): {mask}"
+                shown = _files.content(root / picture, place)
+                yield Pair(shown, _files.content(root / mask, mask_place) if mask else None, place, mask_place)
 
         return Fitting(self.values, task.unlabelled_pixel, self.size, self.fit).read(each(), len(pairs.pictures))
 
@@ -107,13 +104,11 @@ def read(
     pairs = _by_role(_below(root, endings, wanted, seen), wanted, task)
     pairs["train"] = Pairs(*(names[: carving.limit or None] for names in pairs["train"]))
     masks = {role: wanted.read(root, of, task, role) for role, of in pairs.items()}
-    names = named(wanted.classes, "data.classes") if wanted.classes else None
+    names = named(wanted.classes, "data.classes") if wanted.classes else names_of(wanted.values, task)
 
     def at(role: str, i: int) -> str:
         return f"data.masks ({role}): {pairs[role].masks[i] or pairs[role].pictures[i]}"
 
-    if wanted.values and names is None and task.false_alarms is None:
-        names = tuple(map(str, wanted.values))
     known = task.numbered(masks, names, at, f"data.masks: {wanted.folder}")
     splits = {}
     for role, of in pairs.items():

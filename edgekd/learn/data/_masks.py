@@ -16,7 +16,7 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data._encoded import DECODABLE, cut, opened, size_of
 from edgekd.learn.data._fitting import fitted_mask
-from edgekd.tasks import NORMAL
+from edgekd.tasks import NORMAL, Task
 
 FORMATS = ("PNG", "TIFF", "BMP")  # a JPEG has no numbers, but about these
 NUMBERS = ("L", "P", "1", "I;16")  # Pillow's modes that hold them
@@ -130,6 +130,11 @@ class Fitting:
             what, allowed = "a mask of another size than its picture", f"{size}, of {pair.picture_place}"
             raise DataError(what, where=pair.mask_place, found=mask.shape, allowed=allowed)
         return mask if self.size is None else fitted_mask(mask, self.size, self.fit, self.unlabelled, pair.mask_place)
+
+
+def names_of(values: Sequence[int | str], task: Task) -> tuple[str, ...] | None:
+    """Names of classes that nobody named, of ``values``; None: as the task has it, as where it tells what is normal."""
+    return tuple(map(str, values)) if values and task.false_alarms is None else None
 
 
 def check_used(values: Sequence[int | str], masks: object) -> None:

@@ -129,7 +129,7 @@ class Arrow(Reading):
         splits = {role: replace(split, y=labels.get(role)).counted(role) for role, split in splits.items()}
         tags = task.dense and rows["train"].texts
         for role, y in labels.items() if tags else ():
-            _tagged.check_counts(np.asarray(splits[role].x), y, rows[role].at)
+            _tagged.check_counts(splits[role].x, y, rows[role].at)
         shares = {"validation": self.validation, "test": self.test}
         pairs = np.arange(len(splits["train"])) // 2 if self.pair else None
         splits, carved = carve_missing(splits, shares, self.split_seed, pairs, "pair")
@@ -206,7 +206,7 @@ class Arrow(Reading):
         """Class names, and the number of each label."""
         first = files["train"][0]
         schema = _arrow.schema(first, f"data.path: {first.name}")
-        given = self.classes or next(iter(_arrow.class_names(schema, name) for name in listed(self.label)), ())
+        given = self.classes or next((_arrow.class_names(schema, name) for name in listed(self.label)), ())
         names = named(given, "data.classes" if self.classes else f"data.path: {first.name}") if given else None
         if not self.label and not self.pair:
             return task.unlabelled(names, "data.classes")
@@ -226,7 +226,7 @@ class Arrow(Reading):
         """What several columns of labels are called, or the values of masks; None: as the labels tell."""
         if len(of := listed(self.label)) > 1:
             return named(list(of), "data.label")
-        return tuple(map(str, self.values)) if self.values and task.false_alarms is None else None
+        return _masks.names_of(self.values, task)
 
     def _labels(self, rows: Rows, role: str, task: Task, at: At) -> AnyArray:
         """Of a split as they stand; of pairs (2 N, 2) with the number of the pair before, or that number alone."""

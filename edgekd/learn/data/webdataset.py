@@ -128,7 +128,7 @@ class Webdataset(Reading):
 
     def _read(self, role: str, shards: list[Path], left_out: Counter[str], task: Task) -> Rows:
         """The samples of a split's shards."""
-        rows, root = Rows(), Path(self.path)
+        rows, root, masks = Rows(), Path(self.path), self._are_masks(task)
         for shard in shards:
             name = shard.relative_to(root).as_posix()
             stamp = _files.stamp_of(shard.stat())
@@ -137,7 +137,6 @@ class Webdataset(Reading):
                     if role == "train" and self.limit and len(rows.names) == self.limit:
                         return rows
                     where = f"data.path: {name}: {key}"
-                    masks = self._are_masks(task)
                     pictures = {ending: part for ending, part in parts.items() if not masks or ending != self.label}
                     picture = self._picture(pictures, where)
                     rows.files.append(name)
@@ -210,9 +209,9 @@ class Webdataset(Reading):
         labels = _listed_labels.taken(labels, names, task, at)
         for role, y in labels.items():
             check_count(rows[role].names, y, f"data.path ({role}): label", task)
-        if names is None and self.values and task.false_alarms is None:
-            names = tuple(map(str, self.values))
-        return task.numbered(labels, names, at, f"data.path: {Path(self.path).name}")
+        return task.numbered(
+            labels, names or _masks.names_of(self.values, task), at, f"data.path: {Path(self.path).name}"
+        )
 
     def _labels(self, rows: Rows, task: Task) -> AnyArray:
         """(N,) texts, numbers or lists, as they stand; (N, H, W) masks."""
