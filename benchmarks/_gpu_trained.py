@@ -30,7 +30,7 @@ from edgekd.build import target_runtime, teach
 from edgekd.build.plan import TeachStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.workspace import Workspace
-from edgekd.learn import train
+from edgekd.learn import predictions
 from edgekd.learn.feed import Feed
 from edgekd.spec import target
 
@@ -136,8 +136,8 @@ def teacher_of(workspace: Workspace) -> torch.nn.Module:
 
 def scores(workspace: Workspace, module: torch.nn.Module) -> np.ndarray:
     """(count, classes), of a float net on the test split."""
-    with train.accelerated(module) as there:
-        return train.predict(there, workspace.feed, "test")
+    with predictions.accelerated(module) as there:
+        return predictions.predict(there, workspace.feed, "test")
 
 
 def asked(feed: Feed, files: Files, threads: int = 1) -> Scores:

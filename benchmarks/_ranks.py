@@ -24,7 +24,7 @@ from edgekd.base import plugins, rank
 from edgekd.base.errors import EdgekdError
 from edgekd.compress import Context
 from edgekd.compress.int8_qat import Int8Qat
-from edgekd.learn import global_batch, ranks, train
+from edgekd.learn import global_batch, predictions, ranks, train
 from edgekd.learn.data.made import Made
 from edgekd.learn.data.made_text import MadeText
 from edgekd.learn.feed import Feed
@@ -99,7 +99,7 @@ def quantized_step() -> dict[str, Tensor]:
     inputs = (TensorSpec("x", (None, 1, 8, 8)),)
     student = Student(network(), inputs, (TensorSpec("logits", (None, CLASSES)),))
     numerics = next(one for one in load("ort-cpu").numerics if one.quantized)
-    calibration = [train.tensors(feed().plain("train", np.arange(32)))]
+    calibration = [predictions.tensors(feed().plain("train", np.arange(32)))]
     change = Int8Qat(freeze_bn_after=1.0, bias_correction=False)
     prepared = change.apply(student, Context(numerics, 1, calibration)).module
     prepared.bn_frozen = False  # type: ignore[assignment]
@@ -109,7 +109,7 @@ def quantized_step() -> dict[str, Tensor]:
 def _step(module: nn.Module) -> dict[str, Tensor]:
     """State and gradients after one batch of 64."""
     module.train()
-    x, target = train.tensors(feed().plain("train", np.arange(64)))[0], torch.arange(64) % CLASSES
+    x, target = predictions.tensors(feed().plain("train", np.arange(64)))[0], torch.arange(64) % CLASSES
     with global_batch.shared(64) as is_shared:
         with global_batch.network((0,)):
             logits = module(x[global_batch.rows_of(64)])
@@ -175,7 +175,7 @@ def answers() -> dict[str, Tensor]:
     """What a network says to a view, 32 samples at a time, and what a service does."""
     service = asked_once(_Service())
     asked = [] if service is None else [service.view(1), service.split("train")]
-    views = {"view": torch.tensor(train.predict_view(network(), feed(), 1, batch_size=32))}
+    views = {"view": torch.tensor(predictions.predict_view(network(), feed(), 1, batch_size=32))}
     return {**views, "asked": torch.tensor(np.stack(asked))}
 
 

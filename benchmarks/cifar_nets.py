@@ -23,7 +23,7 @@ from edgekd.build import request as requests
 from edgekd.build import teach
 from edgekd.build.plan import TeachStep
 from edgekd.build.prepare import Objects, prepare
-from edgekd.learn import train
+from edgekd.learn import predictions
 from edgekd.learn.teacher import bare
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -55,7 +55,10 @@ def run(net: str, data: Path, seed: int, epochs: int) -> dict[str, Any]:
     evaluator = workspace.evaluator_of("teacher")
     values = {
         split: evaluator(
-            train.predict(module, workspace.feed, split), workspace.feed.labels(split), None, workspace.feed.raw(split)
+            predictions.predict(module, workspace.feed, split),
+            workspace.feed.labels(split),
+            None,
+            workspace.feed.raw(split),
         )
         for split in ("validation", "test")
     }

@@ -24,7 +24,7 @@ from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build import target_runtime
 from edgekd.build.prepare import Objects, prepare
-from edgekd.learn import train
+from edgekd.learn import predictions
 from edgekd.runtime import bench as benching
 from edgekd.runtime.jobs import BenchJob
 from edgekd.spec import target
@@ -59,7 +59,7 @@ def run(seed: int, data: Path, epochs: int) -> dict[str, Any]:
         files |= {"dense": onnx["fp32"], way: onnx[pruned]}
         labels = workspace.feed.labels("test")
         for name, step in (("dense", "student"), (way, WAYS[way]["kind"])):
-            scores = train.predict(trained[step].student.module, workspace.feed, "test")
+            scores = predictions.predict(trained[step].student.module, workspace.feed, "test")
             right[name] = (scores.argmax(1) == labels).astype(float)
         state = trained[WAYS[way]["kind"]].student.module.state_dict()
         widths[way] = [len(value) for name, value in state.items() if value.ndim == 4]

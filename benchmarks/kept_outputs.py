@@ -23,7 +23,7 @@ from edgekd.build import request as requests
 from edgekd.build.outputs.cached import CachedOutputs
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.workspace import Workspace
-from edgekd.learn import train
+from edgekd.learn import predictions, train
 from edgekd.learn.objective import make_terms
 from edgekd.learn.teaching import NetworkOutputs
 from edgekd.spec.recipe import Schedule
@@ -59,7 +59,7 @@ def main() -> None:
             return CachedOutputs(workspace.store, run, source, workspace.feed, (10,), 0).view
 
         def anew(view: int) -> Any:
-            return train.predict_view(teacher, workspace.feed, view)
+            return predictions.predict_view(teacher, workspace.feed, view)
 
         plain_ce = [{"kind": "cross_entropy"}]
         filled = kept("epochs")

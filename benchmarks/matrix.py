@@ -35,7 +35,7 @@ from edgekd.build import target_runtime
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
-from edgekd.learn import answers, train
+from edgekd.learn import answers, predictions
 from edgekd.metrics._base import PerSample
 from edgekd.metrics._make import metric_name
 from edgekd.spec import recipe as recipes
@@ -133,7 +133,7 @@ def added(workspace: Workspace, found: np.ndarray) -> np.ndarray:
 
 def of_torch(workspace: Workspace, trained: Mapping[str, Trained]) -> np.ndarray:
     """What the float student says to the test split."""
-    return train.predict(trained["student"].student.module, workspace.feed, "test")
+    return predictions.predict(trained["student"].student.module, workspace.feed, "test")
 
 
 def kept(out: Path, target: Target) -> dict[str, bytes]:

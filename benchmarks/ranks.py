@@ -25,7 +25,7 @@ from torch import nn
 from edgekd.base import plugins, rank
 from edgekd.compress import Context
 from edgekd.compress.int8_qat import Int8Qat
-from edgekd.learn import ranks, train
+from edgekd.learn import predictions, ranks, train
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
@@ -58,10 +58,10 @@ def work(kind: str, feed: Feed, batch: int) -> float:
     """Images a second of one kind of work; of a training its second epoch, validation among it."""
     module, count = module_of(kind), feed.length("train")
     if kind == KINDS[1]:
-        with train.accelerated(module):
-            train.predict_view(module, feed, 0)
+        with predictions.accelerated(module):
+            predictions.predict_view(module, feed, 0)
             started = time.perf_counter()
-            train.predict_view(module, feed, 0)
+            predictions.predict_view(module, feed, 0)
             return count / (time.perf_counter() - started)
     terms = make_terms([{"kind": "kl", "weight": 0.9}, {"kind": "cross_entropy", "weight": 0.1}])
 

@@ -16,7 +16,7 @@ from edgekd.document.details import Layers
 from edgekd.learn import taps
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term
-from edgekd.learn.train import tensors
+from edgekd.learn.predictions import tensors
 
 Features = dict[str, NDArray[np.float32]]
 SAMPLES, LAYERS, BATCH = 512, 8, 64

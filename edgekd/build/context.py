@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd.build.ensemble import TeacherOutputs
 from edgekd.compress import Context, Pass
-from edgekd.learn import train
+from edgekd.learn import predictions
 from edgekd.learn.answers import have_answer
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term, on_answers
@@ -61,4 +61,4 @@ class Samples(Sequence[tuple[torch.Tensor, ...]]):
         return len(self._parts)
 
     def __getitem__(self, number: Any) -> Any:
-        return train.tensors(self._feed.plain("train", self._parts[number]))
+        return predictions.tensors(self._feed.plain("train", self._parts[number]))

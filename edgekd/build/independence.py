@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.base.preprocess import MASK, Inputs
-from edgekd.learn import nets, train
+from edgekd.learn import nets, predictions
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.student import joined
 
@@ -120,7 +120,7 @@ def _run(module: nn.Module, inputs: Inputs, where: str) -> tuple[torch.Tensor, R
     """(N, K) scores, and what each module was given and gave."""
     seen: Rows = {}
     with torch.no_grad(), _watched(module, seen):
-        outputs = plugins.call_user(module, where, *train.tensors(inputs))
+        outputs = plugins.call_user(module, where, *predictions.tensors(inputs))
     count = len(next(iter(inputs.values())))
     for part in [outputs] if isinstance(outputs, torch.Tensor) else outputs:
         if part.ndim != 2 or len(part) != count:

@@ -24,7 +24,7 @@ from edgekd.build.target_runtime import TargetRuntime
 from edgekd.build.workspace import Workspace
 from edgekd.document.cache import Rehearsed
 from edgekd.document.machine import Key
-from edgekd.learn import leaving, nets, train
+from edgekd.learn import leaving, nets, predictions, train
 from edgekd.learn.objective import check_layers
 from edgekd.learn.student import TENSORS_SO, Student, of_training
 from edgekd.learn.teacher import bare
@@ -161,7 +161,7 @@ def _check_output(student: Student, step: TrainedStep, workspace: Workspace) -> 
 def _example(student: Student, step: TrainedStep, workspace: Workspace, longest: int) -> tuple[torch.Tensor, ...]:
     """Two samples: made ones; of a teacher that is only asked real ones, as it may take whole numbers, say."""
     if isinstance(step, TeachStep) and step.schedule is None and not longest:
-        return train.tensors(workspace.feed_of(step.name).plain("train", np.arange(2)))
+        return predictions.tensors(workspace.feed_of(step.name).plain("train", np.arange(2)))
     return student.example(length=longest or None)
 
 
@@ -226,7 +226,7 @@ def _check_independence(student: Student, workspace: Workspace, step: TrainedSte
 
 def _training_time(module: nn.Module, workspace: Workspace, step: TrainedStep, batch: int) -> float:
     """Seconds a sample of one forward and backward pass, the second of two."""
-    x = train.tensors(workspace.feed_of(step.name).train(0, np.arange(batch)))
+    x = predictions.tensors(workspace.feed_of(step.name).train(0, np.arange(batch)))
     module.train()
     took = 0.0
     for _ in range(2):

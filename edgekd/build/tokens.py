@@ -9,8 +9,8 @@ from edgekd.base.wordpiece import Vocabulary
 from edgekd.compress import Pass, Rereads
 from edgekd.learn import embeddings
 from edgekd.learn.data import Samples
+from edgekd.learn.predictions import Tensors
 from edgekd.learn.student import Student
-from edgekd.learn.train import Tensors
 
 AT_ONCE = 4096  # texts
 

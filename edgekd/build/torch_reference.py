@@ -12,7 +12,7 @@ from edgekd.build import exports
 from edgekd.build.plan import CompressStep, TrainedStep
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
-from edgekd.learn import nets, train
+from edgekd.learn import nets, predictions
 from edgekd.spec.target import Numerics
 
 
@@ -43,7 +43,7 @@ class TorchReference:
         wanted = None if scheme is None else numerics or scheme
         key = (step, _fused(wanted), split, count)
         if key not in self._known:
-            self._known[key] = train.predict(self._module(step, wanted), feed, split, limit=count)
+            self._known[key] = predictions.predict(self._module(step, wanted), feed, split, limit=count)
         return self._known[key]
 
     def _module(self, step: str, numerics: Numerics | None) -> nn.Module:

@@ -18,13 +18,13 @@ from edgekd.build.plan import Plan, Step
 from edgekd.build.store import Store
 from edgekd.build.tokens import Order
 from edgekd.compress import Clock
-from edgekd.learn import lengths, nets, train
+from edgekd.learn import lengths, nets, predictions
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.foreign import Unasked
 from edgekd.learn.objective import Term
+from edgekd.learn.predictions import Tensors
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.learn.teaching import AnswerSource
-from edgekd.learn.train import Tensors
 from edgekd.metrics import ByHead, Evaluator, Metric
 from edgekd.spec.recipe import Recipe
 from edgekd.tasks import SINGLE, Heads, Task, table_of_heads
@@ -141,7 +141,7 @@ class Workspace:
     def probe(self, role: str) -> tuple[torch.Tensor, ...]:
         """A few training samples as a step's network is given them."""
         feed = self.feed_of(role)
-        return train.tensors(feed.plain("train", some(feed.length("train"), PROBED)))
+        return predictions.tensors(feed.plain("train", some(feed.length("train"), PROBED)))
 
     def note(self, sentence: str) -> None:
         """Tell the user something once; it stands in the report, too."""

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from edgekd.learn import train
+from edgekd.learn import predictions
 from edgekd.learn.data import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.spec.recipe import Augment
@@ -77,8 +77,8 @@ def embedded(whole: FrozenBody, feed: Feed, seed: int) -> Feed:
         seed: of the order of samples.
     """
     module = _Embeds(whole)
-    with train.accelerated(module), torch.no_grad():
-        vectors = {split: train.predict(module, feed, split) for split in ("train", "validation")}
+    with predictions.accelerated(module), torch.no_grad():
+        vectors = {split: predictions.predict(module, feed, split) for split in ("train", "validation")}
     splits = {split: Split(x, feed.labels(split)) for split, x in vectors.items()}
     dataset = Dataset(splits["train"], splits["validation"], splits["validation"], (), ())
     return Feed(dataset, (), Augment(views=1), seed)

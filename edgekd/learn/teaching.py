@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from torch import nn
 
-from edgekd.learn import ranks, train
+from edgekd.learn import predictions, ranks
 from edgekd.learn.answers import Answers, Logits
 from edgekd.learn.feed import Feed
 
@@ -79,18 +79,18 @@ class NetworkOutputs:
 
     def view(self, view: int) -> Logits:
         """See ``TeacherOutputs``."""
-        with train.accelerated(self.module):
-            return train.predict_view(self.module, self.feed, view)
+        with predictions.accelerated(self.module):
+            return predictions.predict_view(self.module, self.feed, view)
 
     def split(self, split: str) -> Logits:
         """See ``TeacherOutputs``."""
-        with train.accelerated(self.module):
-            return train.predict(self.module, self.feed, split)
+        with predictions.accelerated(self.module):
+            return predictions.predict(self.module, self.feed, split)
 
     def parts(self, split: str, view: int | None, spans: Sequence[Span]) -> Iterator[Logits]:
         """See ``PartSource``."""
-        with train.accelerated(self.module):
-            yield from train.predict_parts(self.module, self.feed, split, view, spans)
+        with predictions.accelerated(self.module):
+            yield from predictions.predict_parts(self.module, self.feed, split, view, spans)
 
 
 @dataclass(frozen=True)

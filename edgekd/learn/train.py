@@ -1,4 +1,4 @@
-"""The one training loop, and predictions over a split.
+"""The one training loop.
 
 Everything random is a function of (seed, epoch), so a training that was killed and goes on from its checkpoint
 gives the same bits as one that was not.
@@ -7,16 +7,15 @@ gives the same bits as one that was not.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -25,24 +24,22 @@ from edgekd.base import heap, host, plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import RecipeError
 from edgekd.base.notes import Progress
-from edgekd.base.preprocess import MASK, Inputs
+from edgekd.base.preprocess import MASK
 from edgekd.base.scores import answered
 from edgekd.learn import checkpoint as checkpoints
-from edgekd.learn import divergence, global_batch, nets, ranks, sampler
-from edgekd.learn.answers import Answers, have_answer
-from edgekd.learn.answers import Logits as Logits
+from edgekd.learn import divergence, global_batch, nets, predictions, ranks, sampler
+from edgekd.learn.answers import Answers, Logits, have_answer
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
 from edgekd.learn.feed import Feed, groups
 from edgekd.learn.label_weights import LabelWeights
 from edgekd.learn.objective import Objective, Term, are_known
 from edgekd.learn.optimizer import learning_rate, make_optimizer
-from edgekd.learn.student import joined, of_training
+from edgekd.learn.student import of_training
 from edgekd.metrics import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.spec.recipe import Schedule
 from edgekd.tasks import SINGLE, Heads
 
-Tensors = tuple[Tensor, ...]
 CLIP = 5.0
 
 
@@ -155,11 +152,6 @@ def _keep_best(progress: checkpoints.TrainingState, module: nn.Module, value: fl
         progress.best_value, progress.best = value, {name: v.detach().cpu().clone() for name, v in state.items()}
 
 
-def tensors(inputs: Inputs, device: torch.device | None = None) -> Tensors:
-    """A model's inputs in their order."""
-    return tuple(torch.tensor(x, device=device) for x in inputs.values())
-
-
 def objective_of(
     module: nn.Module, terms: Sequence[Term], feed: Feed, live: tuple[nn.Module, Feed] | None, seed: int
 ) -> Objective:
@@ -168,7 +160,7 @@ def objective_of(
         return Objective(terms, module)
     teacher, theirs = live
     index = np.arange(min(2, feed.length("train")))
-    example = tensors(feed.plain("train", index)), tensors(theirs.plain("train", index))
+    example = predictions.tensors(feed.plain("train", index)), predictions.tensors(theirs.plain("train", index))
     return Objective(terms, module, teacher, example, seed)
 
 
@@ -261,8 +253,8 @@ class _Batch:
     """A batch as this rank sees it: the numbers of all samples, and of its own rows what the networks are given."""
 
     index: NDArray[np.int64]
-    x: Tensors
-    seen: Tensors | None  # by the teacher, as its own preprocessing shows them; None where nothing taps it
+    x: predictions.Tensors
+    seen: predictions.Tensors | None  # by the teacher, as its own preprocessing shows them; None where nothing taps it
     mask: Tensor | None
 
 
@@ -273,16 +265,16 @@ def _batches(job: TrainingJob, parts: Sequence[NDArray[np.int64]], view: int, de
     read = parts if whole else [part[rows] for part, rows in zip(parts, all_rows, strict=True)]
     for index, rows, (numbers, samples) in zip(parts, all_rows, feed.ahead("train", read, view), strict=False):
         mine = rows if whole else slice(None)
-        x = tuple(given[mine] for given in tensors(feed.train(view, numbers, samples), device))
-        seen: Tensors | None = None
+        x = tuple(given[mine] for given in predictions.tensors(feed.train(view, numbers, samples), device))
+        seen: predictions.Tensors | None = None
         if job.live is not None:
             theirs = job.live[1]
-            seen = x if theirs.shows_as(feed) else tensors(theirs.train(view, numbers, samples), device)
+            seen = x if theirs.shows_as(feed) else predictions.tensors(theirs.train(view, numbers, samples), device)
             seen = seen if seen is x else tuple(given[mine] for given in seen)
         yield _Batch(index, x, seen, _mask(feed, x))
 
 
-def _mask(feed: Feed, x: Tensors) -> Tensor | None:
+def _mask(feed: Feed, x: predictions.Tensors) -> Tensor | None:
     """(N, L), 1 for tokens and 0 for padding, where the network is told it."""
     return next((array for spec, array in zip(feed.specs, x, strict=True) if spec.name == MASK), None)
 
@@ -298,7 +290,7 @@ def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManag
 
 def _validate(module: nn.Module, job: TrainingJob) -> float:
     judged = job.judged(module) if job.judged else module
-    return ranks.number_from_first(_score(predict(judged, job.feed, "validation"), job))
+    return ranks.number_from_first(_score(predictions.predict(judged, job.feed, "validation"), job))
 
 
 def _score(scores: Logits, job: TrainingJob) -> float:
@@ -309,69 +301,6 @@ def _score(scores: Logits, job: TrainingJob) -> float:
         labels = None if labels is None else labels[known]
         return evaluator(scores[known], labels, teacher[known], raw[known])
     return evaluator(scores, labels, teacher, raw)
-
-
-def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:
-    """(N, K) logits over a split, without augmentation, in evaluation mode; ``limit``: only the first samples."""
-    total = min(feed.length(split), limit if limit is not None else feed.length(split))
-    (scores,) = predict_parts(module, feed, split, None, [(0, total)], batch_size)
-    return scores
-
-
-def predict_view(module: nn.Module, feed: Feed, view: int, batch_size: int = 256) -> Logits:
-    """(N, K) logits over all training samples as one view shows them."""
-    (scores,) = predict_parts(module, feed, "train", view, [(0, feed.length("train"))], batch_size)
-    return scores
-
-
-def predict_parts(
-    module: nn.Module, feed: Feed, split: str, view: int | None, spans: Sequence[tuple[int, int]], batch_size: int = 256
-) -> Iterator[Logits]:
-    """(n, C) logits over each span of samples, as ``predict`` or, of a view, ``predict_view`` gives them."""
-    shares = [ranks.own([index + start for index in _parts(stop - start, batch_size)]) for start, stop in spans]
-    ahead = feed.ahead(split, [index for _, batches in shares for index in batches], view)
-    inputs = (
-        feed.plain(split, index, samples) if view is None else feed.train(view, index, samples)
-        for index, samples in ahead
-    )
-    for (start, stop), (before, batches) in zip(spans, shares, strict=True):
-        scores = _forward(module, itertools.islice(inputs, len(batches)), split)
-        yield _of_all_ranks(scores, before * batch_size, stop - start)
-
-
-def _of_all_ranks(mine: Logits | None, start: int, total: int) -> Logits:
-    """(N, K) logits over all samples, of those that each rank computed, from ``start`` on."""
-    if mine is not None and ranks.count() == 1:
-        return mine
-    scores: Logits = ranks.rows(None if mine is None else torch.tensor(mine), start, total).numpy()
-    return scores
-
-
-def _parts(count: int, size: int) -> list[NDArray[np.int64]]:
-    """The numbers of so many samples, so many at a time."""
-    return np.split(np.arange(count), np.arange(size, count, size))
-
-
-@contextmanager
-def accelerated(module: nn.Module) -> Iterator[nn.Module]:
-    """The module on the device that trains, and back where it was afterwards: a teacher's views are worth the trip."""
-    before = next((p.device for p in module.parameters()), torch.device("cpu"))
-    module.to(PartialState().device)
-    try:
-        yield module
-    finally:
-        module.to(before)
-
-
-@heap.kept()
-def _forward(module: nn.Module, batches: Iterable[Inputs], where: str) -> Logits | None:
-    """(N, K) logits over batches; None: there are none."""
-    module.eval()
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    with torch.no_grad():
-        scores = (joined(plugins.call_user(module, where, *tensors(x, device))) for x in batches)
-        parts = [part.float().cpu().numpy() for part in scores]
-    return np.concatenate(parts) if parts else None
 
 
 def _since_best(history: list[EpochRecord]) -> int:

@@ -23,7 +23,7 @@ from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
 from edgekd.build.torch_reference import TorchReference
-from edgekd.learn import answers, train
+from edgekd.learn import answers, predictions
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
@@ -361,7 +361,7 @@ def test_a_student_with_its_own_checkpoint_ships_as_it_stands_or_is_trained_on(t
     history = report["details"]["history"]
     assert history is not None and not history.get("student")
     subject = prepared(epochs=0)
-    scores = train.predict(subject.untrained("student").module, subject.feed, "test")
+    scores = predictions.predict(subject.untrained("student").module, subject.feed, "test")
     assert report["stages"][1]["value_test"] == pytest.approx((scores.argmax(1) == subject.feed.labels("test")).mean())
 
 

@@ -11,7 +11,7 @@ from edgekd.base import plugins, preprocess
 from edgekd.base.wordpiece import NEEDED, Vocabulary
 from edgekd.build import tokens
 from edgekd.compress._base import Context
-from edgekd.learn import train
+from edgekd.learn import predictions
 from edgekd.learn.student import Student, TensorSpec
 
 WORDS = ["rare", "ab", "cd", "seldom", "ef", "##gh"]
@@ -34,12 +34,12 @@ def test_texts_of_the_tokens_that_stay_are_answered_as_before() -> None:
     assert sorted(order) == list(range(len(WHOLE)))
     assert {"rare", "seldom"}.isdisjoint(ops[-1]["vocabulary"]) and {"ab", "##gh"} < set(ops[-1]["vocabulary"])
     student = student_of()
-    whole = train.tensors(preprocess.apply(OPS, TEXTS))
+    whole = predictions.tensors(preprocess.apply(OPS, TEXTS))
     with torch.no_grad():
         before = student.module(*whole)
         tokens.reordered(student, whole, order)
         student = Student(student.module, preprocess.specs(ops, TEXTS[0]), student.outputs, ())
-        fewer = train.tensors(preprocess.apply(ops, TEXTS))
+        fewer = predictions.tensors(preprocess.apply(ops, TEXTS))
         assert not torch.equal(fewer[0], whole[0])
         assert torch.equal(student.module(*fewer), before), "the dense student, which reads by the new numbers"
         context = Context(None, 1, [])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from edgekd.base import plugins
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.build import network_key
-from edgekd.learn import nets, taps, train
+from edgekd.learn import nets, predictions, taps, train
 from edgekd.learn.checkpoint import EpochRecord
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.feed import Feed
@@ -281,7 +281,7 @@ class Loses(nn.Module):
     ("call", "said"),
     [
         (
-            lambda: train.predict(Raises(), feed(), "test"),
+            lambda: predictions.predict(Raises(), feed(), "test"),
             r"test_nets\.Raises\.forward raised KeyError at test_nets.py:\d+",
         ),
         (lambda: trained(Raises()), r"student: training, a batch of 8: .*Raises\.forward raised"),

@@ -12,7 +12,7 @@ from torch import nn
 
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
-from edgekd.learn import taps, train
+from edgekd.learn import predictions, taps, train
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term, check_layers, make_terms
@@ -38,7 +38,7 @@ def task(*tables: dict[str, Any], epochs: int = 3, **more: Any) -> train.Trainin
     teacher = network(12)
 
     def says(view: int) -> Any:
-        return train.predict_view(teacher, feed, view)
+        return predictions.predict_view(teacher, feed, view)
 
     live = (teacher.eval(), feed)
     return train.TrainingJob(

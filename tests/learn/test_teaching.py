@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgekd.learn import train
+from edgekd.learn import predictions
 from edgekd.learn.data import from_splits
 from edgekd.learn.feed import Feed
 from edgekd.learn.teaching import NetworkOutputs
@@ -20,6 +20,6 @@ def test_a_network_answers_views_as_they_are_shown_and_splits_as_they_are() -> N
     torch.manual_seed(0)
     outputs = NetworkOutputs(nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), feed)
     for view in range(2):
-        np.testing.assert_array_equal(outputs.view(view), train.predict_view(outputs.module, feed, view))
+        np.testing.assert_array_equal(outputs.view(view), predictions.predict_view(outputs.module, feed, view))
     assert not np.array_equal(outputs.view(0), outputs.view(1))
-    np.testing.assert_array_equal(outputs.split("test"), train.predict(outputs.module, feed, "test"))
+    np.testing.assert_array_equal(outputs.split("test"), predictions.predict(outputs.module, feed, "test"))

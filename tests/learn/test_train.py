@@ -12,7 +12,7 @@ from torch import nn
 
 from edgekd.base import host, plugins
 from edgekd.base.errors import DivergedError
-from edgekd.learn import train
+from edgekd.learn import predictions, train
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
@@ -127,7 +127,7 @@ def test_a_rare_class_is_as_likely_where_classes_count_or_come_alike() -> None:
         subject, terms = nn.Linear(1, 2), make_terms([{"kind": "cross_entropy"}])
         schedule = Schedule(epochs=30, batch_size=17, lr=0.1, **keys)
         train.fit(subject, task(schedule, feed=alike, terms=terms, teacher=None))
-        return float(torch.tensor(train.predict(subject, alike, "test")[0]).softmax(0)[1])
+        return float(torch.tensor(predictions.predict(subject, alike, "test")[0]).softmax(0)[1])
 
     assert share() == pytest.approx(4 / 68, abs=0.02)
     assert share(sampler="balanced") == pytest.approx(0.5, abs=0.05)
@@ -162,7 +162,7 @@ def test_early_stopping_keeps_the_best() -> None:
     history = train.fit(trained, task(Schedule(epochs=30, batch_size=16, patience=2, lr=1e-6)))
     assert len(history) < 30
     best = max(record["validation"] for record in history)
-    says = train.predict(trained, feed(), "validation").argmax(1)
+    says = predictions.predict(trained, feed(), "validation").argmax(1)
     assert float(np.mean(says == feed().labels("validation"))) == best
 
 

@@ -16,7 +16,7 @@ from edgekd.base import host
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.base.plugins import build
 from edgekd.build import step_keys
-from edgekd.learn import train
+from edgekd.learn import predictions, train
 from edgekd.learn.data import _files, _hashes, _lazy
 from edgekd.learn.data._lazy import Lazy
 from edgekd.learn.data._pictures import Pictures
@@ -66,8 +66,8 @@ def fitted(folder: Path, augment: Augment, lazy: bool, workers: int = 0) -> dict
     train.fit(
         net, train.TrainingJob(make_terms([{"kind": "cross_entropy"}]), feed, Schedule(epochs=2, batch_size=7), 0)
     )
-    assert np.array_equal(train.predict(net, feed, "test"), train.predict(net, feed, "test"))
-    return {**net.state_dict(), "view": torch.tensor(train.predict_view(net, feed, 1))}
+    assert np.array_equal(predictions.predict(net, feed, "test"), predictions.predict(net, feed, "test"))
+    return {**net.state_dict(), "view": torch.tensor(predictions.predict_view(net, feed, 1))}
 
 
 @pytest.mark.parametrize("ops", [(), ({"kind": "mixup"}, {"kind": "erase"})], ids=["plain", "mixed"])

@@ -13,7 +13,7 @@ import torch
 from edgekd.base import plugins
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.base.wordpiece import NEEDED
-from edgekd.learn import taps, train
+from edgekd.learn import predictions, taps, train
 from edgekd.learn.data._lazy import Lazy
 from edgekd.learn.data.made_text import MadeText
 from edgekd.learn.data.text import Text
@@ -162,7 +162,7 @@ def test_hidden_states_are_compared_where_tokens_are() -> None:
     path = "bert.encoder.layer.1"
     taps.check(teacher, [path], "losses[0].teacher_layers")
     terms = make_terms([{"kind": "hidden_states", "student_layers": [path], "teacher_layers": [path]}])
-    x = train.tensors(feed.plain("train", np.arange(8)))
+    x = predictions.tensors(feed.plain("train", np.arange(8)))
     mask = train._mask(feed, x)
     assert mask is not None and 0 < int(mask.sum()) < mask.numel()
     found = []

@@ -1,0 +1,90 @@
+"""Predictions of a network over a split, or over the training samples as a view shows them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgekd.base import heap, plugins
+from edgekd.base.preprocess import Inputs
+from edgekd.learn import ranks
+from edgekd.learn.answers import Logits
+from edgekd.learn.feed import Feed
+from edgekd.learn.student import joined
+
+Tensors = tuple[Tensor, ...]
+
+
+def tensors(inputs: Inputs, device: torch.device | None = None) -> Tensors:
+    """A model's inputs in their order."""
+    return tuple(torch.tensor(x, device=device) for x in inputs.values())
+
+
+def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:
+    """(N, K) logits over a split, without augmentation, in evaluation mode; ``limit``: only the first samples."""
+    total = min(feed.length(split), limit if limit is not None else feed.length(split))
+    (scores,) = predict_parts(module, feed, split, None, [(0, total)], batch_size)
+    return scores
+
+
+def predict_view(module: nn.Module, feed: Feed, view: int, batch_size: int = 256) -> Logits:
+    """(N, K) logits over all training samples as one view shows them."""
+    (scores,) = predict_parts(module, feed, "train", view, [(0, feed.length("train"))], batch_size)
+    return scores
+
+
+def predict_parts(
+    module: nn.Module, feed: Feed, split: str, view: int | None, spans: Sequence[tuple[int, int]], batch_size: int = 256
+) -> Iterator[Logits]:
+    """(n, C) logits over each span of samples, as ``predict`` or, of a view, ``predict_view`` gives them."""
+    shares = [ranks.own([index + start for index in _parts(stop - start, batch_size)]) for start, stop in spans]
+    ahead = feed.ahead(split, [index for _, batches in shares for index in batches], view)
+    inputs = (
+        feed.plain(split, index, samples) if view is None else feed.train(view, index, samples)
+        for index, samples in ahead
+    )
+    for (start, stop), (before, batches) in zip(spans, shares, strict=True):
+        scores = _forward(module, itertools.islice(inputs, len(batches)), split)
+        yield _of_all_ranks(scores, before * batch_size, stop - start)
+
+
+def _of_all_ranks(mine: Logits | None, start: int, total: int) -> Logits:
+    """(N, K) logits over all samples, of those that each rank computed, from ``start`` on."""
+    if mine is not None and ranks.count() == 1:
+        return mine
+    scores: Logits = ranks.rows(None if mine is None else torch.tensor(mine), start, total).numpy()
+    return scores
+
+
+def _parts(count: int, size: int) -> list[NDArray[np.int64]]:
+    """The numbers of so many samples, so many at a time."""
+    return np.split(np.arange(count), np.arange(size, count, size))
+
+
+@contextmanager
+def accelerated(module: nn.Module) -> Iterator[nn.Module]:
+    """The module on the device that trains, and back where it was afterwards: a teacher's views are worth the trip."""
+    before = next((p.device for p in module.parameters()), torch.device("cpu"))
+    module.to(PartialState().device)
+    try:
+        yield module
+    finally:
+        module.to(before)
+
+
+@heap.kept()
+def _forward(module: nn.Module, batches: Iterable[Inputs], where: str) -> Logits | None:
+    """(N, K) logits over batches; None: there are none."""
+    module.eval()
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        scores = (joined(plugins.call_user(module, where, *tensors(x, device))) for x in batches)
+        parts = [part.float().cpu().numpy() for part in scores]
+    return np.concatenate(parts) if parts else None
