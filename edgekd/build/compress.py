@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from edgekd.base import plugins
-from edgekd.build import structure
+from edgekd.build import structure, taken
 from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.fit import fit
 from edgekd.build.plan import CompressStep
@@ -34,18 +37,27 @@ def compress(
         changed = structure.apply(step.applied, before, structure.context_of(workspace, step, change, teacher_outputs))
         history: list[EpochRecord] = []
         if step.schedule is not None:
+            untrained = {name: value.clone() for name, value in changed.module.state_dict().items()}
             begin_epoch = functools.partial(change.begin_epoch, changed)
             judged = functools.partial(as_exported, step, changed) if change.quantizes else None
             taught_by = held_against = teacher_outputs
             history = fit(
                 workspace, step, step.schedule, changed, taught_by, held_against, live, scratch, begin_epoch, judged
             )
+            if history and _is(changed.module, untrained):
+                changed = replace(
+                    changed, lineage=(*changed.lineage[:-1], {**changed.lineage[-1], taken.UNTRAINED: True})
+                )
         plugins.call_user(change.ensures, step.name, before, changed)
         return Trained(changed, history, 0.0)
 
     trained = stored(workspace, step, make)
     structure.tell_taken(workspace, step, trained.student)
     return trained
+
+
+def _is(module: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
 
 
 def as_exported(step: CompressStep, changed: Student, module: nn.Module) -> nn.Module:

@@ -9,6 +9,7 @@ from edgekd.base import units
 from edgekd.document.details import Taken
 
 Record = Mapping[str, Any]
+UNTRAINED = "untrained"  # in the record of a pass that trained, but whose network is the one that training began with
 LISTED = 12  # groups in a sentence; the report has all of them
 
 
@@ -31,12 +32,18 @@ def sentence(record: Record) -> str | None:
 
 
 def notes(record: Record) -> list[str]:
-    """What of a pass the user is to know: which groups it left whole, by reason."""
+    """What of a pass the user is to know: which groups it left whole, by reason; that it trained for nothing."""
     by_reason: dict[str, list[str]] = {}
     for path, why in record.get("whole", {}).items():
         by_reason.setdefault(why, []).append(path)
     kind = record["kind"]
-    return [f"{kind} leaves {_listed(paths)} whole: {why}" for why, paths in by_reason.items()]
+    sentences = [f"{kind} leaves {_listed(paths)} whole: {why}" for why, paths in by_reason.items()]
+    if record.get(UNTRAINED):
+        sentences.append(
+            f"{kind} is as it was calibrated: no epoch gained more on validation than one standard error of the "
+            "difference; int8_ptq gives such a network at once"
+        )
+    return sentences
 
 
 def row(step: str, record: Record) -> Taken:

@@ -2,8 +2,8 @@
 
 ``apply`` exports the network and puts fake quantization where the target's kernels quantize (Jacob et al. 2018,
 arXiv:1712.05877); the pipeline then trains it against the teacher; ``finish`` folds BatchNorm and turns fake
-quantization into QuantizeLinear / DequantizeLinear. The weights of the epoch are kept, or those before the first, whose
-finished network has the best value on validation.
+quantization into QuantizeLinear / DequantizeLinear. The weights of the epoch are kept whose finished network has the
+best value on validation, or those before the first, where it gains no more than chance (``learn/judging.py``).
 """
 
 from __future__ import annotations

@@ -25,20 +25,19 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import RecipeError
 from edgekd.base.notes import Progress
 from edgekd.base.preprocess import MASK
-from edgekd.base.scores import answered
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn import divergence, global_batch, nets, predictions, ranks, sampler
 from edgekd.learn.answers import Answers, Logits, have_answer
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
 from edgekd.learn.feed import Feed, groups
+from edgekd.learn.judging import Validation
 from edgekd.learn.label_weights import LabelWeights
 from edgekd.learn.objective import Objective, Term, are_known
 from edgekd.learn.optimizer import learning_rate, make_optimizer
 from edgekd.learn.student import of_training
 from edgekd.metrics import Evaluator
-from edgekd.metrics.accuracy import Accuracy
 from edgekd.spec.recipe import Schedule
-from edgekd.tasks import SINGLE, Heads
+from edgekd.tasks import SINGLE
 
 CLIP = 5.0
 
@@ -55,8 +54,8 @@ class TrainingJob:
         validation_teacher: (N, K) logits, where the metric is held against the teacher or the data has no labels.
         begin_epoch: called with (epoch, epochs) before each.
         judged: of the network, the one that validation judges, as the int8 network that would be exported; then the
-            weights are kept that it judged best, those before the first epoch among them. Absent: the network itself,
-            and the last weights, unless the schedule has patience.
+            weights are kept that it judged best, or those before the first epoch: see ``Validation.gains``. Absent: the
+            network itself, and the last weights, unless the schedule has patience.
         progress: told a dict after each epoch, and now and then inside one.
         where: the step's name, for errors.
     """
@@ -104,12 +103,12 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
     # Adapters train beside the module and are in its checkpoint, but not in what is handed back.
     whole = nn.ModuleDict({"module": module, "adapters": objective.adapters}) if len(objective.adapters) else module
     optimizer = make_optimizer(whole, schedule)
+    validation = Validation(feed, job.evaluator, job.validation_teacher, job.judged)
+    untrained = _copied(module) if job.judged else None
     progress = checkpoints.restore(checkpoints.shared(checkpoint), whole, optimizer) if checkpoint else None
     progress = progress or checkpoints.TrainingState([])
     module, optimizer = accelerator.prepare(module, optimizer)
     objective.to(accelerator.device)
-    if job.judged and not progress.history:
-        _keep_best(progress, accelerator.unwrap_model(module), _validate(accelerator.unwrap_model(module), job))
     for epoch in range(len(progress.history), schedule.epochs):
         if schedule.patience and _since_best(progress.history) >= schedule.patience:
             break
@@ -120,7 +119,7 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
             trained = _epoch(module, objective, optimizer, accelerator, job, epoch, batches, weights)
         first_loss = (progress.history[0] if progress.history else trained)["loss"]
         divergence.check_sane(trained, first_loss, job.where, schedule.lr)
-        value = _validate(accelerator.unwrap_model(module), job)
+        value = validation.value(accelerator.unwrap_model(module))
         seconds = time.perf_counter() - started
         rate = feed.length("train") / seconds
         record: EpochRecord = {**trained, "validation": value, "seconds": seconds, "samples_per_s": rate}
@@ -131,13 +130,20 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
             checkpoints.save(checkpoint, whole, optimizer, progress)
         if job.progress:
             job.progress({**record, "epochs": schedule.epochs})
-    _hand_back(accelerator.unwrap_model(module), progress.best)
+    _hand_back(accelerator.unwrap_model(module), progress.best, untrained, validation)
     objective.to(torch.device("cpu"))
     return progress.history
 
 
-def _hand_back(module: nn.Module, best: Mapping[str, Tensor] | None) -> None:
-    """Leave a trained network on the CPU, in evaluation mode, with the weights that were kept."""
+def _hand_back(
+    module: nn.Module,
+    best: Mapping[str, Tensor] | None,
+    untrained: Mapping[str, Tensor] | None,
+    validation: Validation,
+) -> None:
+    """Leave a trained network on the CPU, in evaluation mode: its last weights, or the best or ``untrained`` ones."""
+    if untrained is not None and (best is None or not validation.gains(module, untrained, best)):
+        best = untrained
     if best is not None:
         module.load_state_dict(best)
     module.cpu()
@@ -148,8 +154,11 @@ def _hand_back(module: nn.Module, best: Mapping[str, Tensor] | None) -> None:
 def _keep_best(progress: checkpoints.TrainingState, module: nn.Module, value: float) -> None:
     """Copy the weights where none were better: of two that are judged alike the later are trained longer."""
     if value >= progress.best_value:
-        state = module.state_dict()
-        progress.best_value, progress.best = value, {name: v.detach().cpu().clone() for name, v in state.items()}
+        progress.best_value, progress.best = value, _copied(module)
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
 
 def objective_of(
@@ -286,21 +295,6 @@ def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManag
     else:
         mixed = schedule.precision == "bf16" and host.multiplies_bf16()
     return torch.autocast(device.type, torch.bfloat16) if mixed else contextlib.nullcontext()
-
-
-def _validate(module: nn.Module, job: TrainingJob) -> float:
-    judged = job.judged(module) if job.judged else module
-    return ranks.number_from_first(_score(predictions.predict(judged, job.feed, "validation"), job))
-
-
-def _score(scores: Logits, job: TrainingJob) -> float:
-    feed = job.feed
-    evaluator = job.evaluator or Evaluator(Accuracy(), Heads({SINGLE: scores.shape[1]}))
-    labels, teacher, raw = feed.labels("validation"), job.validation_teacher, feed.raw("validation")
-    if teacher is not None and not (known := answered(teacher)).all():
-        labels = None if labels is None else labels[known]
-        return evaluator(scores[known], labels, teacher[known], raw[known])
-    return evaluator(scores, labels, teacher, raw)
 
 
 def _since_best(history: list[EpochRecord]) -> int:

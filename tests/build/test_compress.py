@@ -10,6 +10,7 @@ import pytest
 
 from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build import taken
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
@@ -26,7 +27,7 @@ def trained(folder: Path, lr: float) -> tuple[Workspace, dict[str, Trained]]:
         "data": {"source": "made", "shape": [8, 8, 1], "classes": 4, "train": 320, "validation": 160, "test": 16},
         "augment": {"views": 1},
         "teacher": {"model": net, "epochs": 1},
-        "student": {"model": net, "epochs": 4, "batch_size": 16, "lr": 0.01},
+        "student": {"model": net, "epochs": 1, "batch_size": 16, "lr": 0.01},
         "losses": [{"kind": "cross_entropy"}],
         "compress": [{"kind": "int8_qat", "epochs": 2, "batch_size": 16, "lr": lr, "optimizer": "sgd"}],
     }
@@ -64,3 +65,6 @@ def test_a_training_that_ruins_the_network_keeps_what_it_began_with(
     value = value_of(answers, feed.labels("validation"), None, feed.raw("validation"))
     assert max(ruined) < 0.6 < value
     assert value >= max(epoch["validation"] for epoch in well[1]["student"].history) - 0.05
+    (note,) = taken.notes(steps[STEP].student.lineage[-1])
+    assert note.startswith("int8_qat is as it was calibrated") and note in workspace.found
+    assert not taken.notes(well[1][STEP].student.lineage[-1])
