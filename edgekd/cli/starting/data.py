@@ -14,6 +14,7 @@ from edgekd.learn.data import ROLES, file_content, header_of, looked_at, read_ar
 from edgekd.learn.data.arrow import ENDINGS as ARROW
 from edgekd.learn.data.arrow import columns_of
 from edgekd.learn.data.imagefolder import ENDINGS as PICTURES
+from edgekd.learn.data.imagefolder import MASKS
 from edgekd.spec.recipe import Table
 from edgekd.tasks import CLASSES, Task
 
@@ -30,7 +31,6 @@ ALLOWED = (
 )
 SENTENCES = ("sentence", "text", "content", "utterance", "review", "question")
 LABELS = ("label", "labels", "class", "category", "target", "intent", "y")
-MASKS = ("masks", "mask", "labels", "annotations", "ground_truth", "segmentation", "gt")  # folders of them
 WHERE = "--data"
 
 

@@ -20,6 +20,8 @@ from edgekd.learn.data._masks import Fitting, Pair, names_of
 from edgekd.learn.data._split import CALLED, ROLES
 from edgekd.tasks import LISTED, Task, named, same_name
 
+USUAL = ("masks", "mask", "labels", "annotations", "ground_truth", "segmentation", "gt")  # folders of them
+SHOWN = frozenset(("images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "leftimg8bit"))
 Packed = NDArray[np.bytes_]
 Key = tuple[str, ...]
 Read = tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]
@@ -44,6 +46,16 @@ class Pairs(NamedTuple):
 
     pictures: list[str]
     masks: list[str]
+
+
+def as_classes(names: Sequence[str]) -> tuple[str, ...]:
+    """A note where the folders that are read as classes are pictures and their masks."""
+    masks = [name for name in names if name.lower() in USUAL]
+    if len(masks) != 1 or not all(name in masks or name.lower() in SHOWN for name in names):
+        return ()
+    listed = " and ".join(repr(name) for name in names)
+    hint = f'with task = "segmentation", data.masks = "{masks[0]}" reads pictures and their masks'
+    return (f"the folders {listed} are read as classes; {hint}",)
 
 
 @dataclass(frozen=True)

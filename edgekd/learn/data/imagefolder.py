@@ -25,6 +25,7 @@ from edgekd.tasks import CLASSES, Task
 ENDINGS = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".pbm", ".pgm", ".ppm", ".pnm")
 )
+MASKS = _mask_files.USUAL
 Read = tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]
 
 
@@ -122,7 +123,10 @@ class Imagefolder(Reading):
 
     def _by_class(self, task: Task, seen: Seen) -> Read:
         _folders.check_task(task, "data.metadata, which says the labels of each picture, or data.masks")
-        return _folders.read(self.path, ENDINGS, functools.partial(self._read, seen), self._carving, task)
+        splits, names, notes = _folders.read(
+            self.path, ENDINGS, functools.partial(self._read, seen), self._carving, task
+        )
+        return splits, names, (*_mask_files.as_classes(names), *notes)
 
     def _by_masks(self, task: Task, seen: Seen) -> Read:
         if task.geometry != "mask":

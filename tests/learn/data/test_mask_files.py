@@ -169,6 +169,13 @@ def test_files_of_other_names_are_left_out_and_counted(tmp_path: Path) -> None:
     assert any("12 without _fine_labelIds before the dot" in note and "12 .json" in note for note in data.notes)
 
 
+@pytest.mark.parametrize(("folders", "is_told"), [(("Images", "masks"), True), (("cats", "masks"), False)])
+def test_masks_that_are_read_as_a_class_are_told(tmp_path: Path, folders: tuple[str, str], is_told: bool) -> None:
+    lay(tmp_path, *(f"{{split}}/{folder}/{{i}}.png" for folder in folders))
+    notes = " ".join(source(tmp_path, masks="").load().notes)
+    assert ('data.masks = "masks" reads pictures and their masks' in notes) == is_told
+
+
 def test_a_head_learns_the_folders_and_another_the_masks(tmp_path: Path) -> None:
     score = Imagefolder(str(anomalies(tmp_path)), validation=20)
     sources = {"score": score, "map": replace(score, masks="ground_truth", endings=("", "_mask"))}
