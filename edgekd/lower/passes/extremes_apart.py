@@ -16,7 +16,7 @@ FUSED = frozenset(
     {
         *("Relu", "LeakyRelu", "PRelu", "Elu", "Gelu", "Sigmoid", "Tanh", "Clip", "HardSwish", "HardSigmoid", "Mish"),
         *("Softplus", "Abs", "Neg", "Sqrt", "Exp", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Concat"),
-        *("Unsqueeze", "Reshape"),
+        *("Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Slice", "Expand", "Tile"),
     }
 )
 

@@ -35,7 +35,12 @@ def scaled(x: Tensor) -> Tensor:
 
 
 # How many channels each gives, and whether to a linear layer.
-POOLS = {over_steps: (16, True), over_places: (48, True), over_channels: (3, False), scaled: (16, False)}
+POOLS: dict[Callable[[Tensor], Tensor], tuple[int, bool]] = {
+    over_steps: (16, True),
+    over_places: (48, True),
+    over_channels: (3, False),
+    scaled: (16, False),
+}
 
 
 class Pooled(nn.Module):
