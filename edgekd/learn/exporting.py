@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager, suppress
+from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.nn import functional
 from torch.nn.modules import transformer
 
+BAGS = ("mean", "sum")
 _REFUSED = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, AssertionError)
 
 
@@ -30,7 +34,7 @@ def program_of(module: nn.Module, example: tuple[Tensor, ...], sizes: tuple[obje
     Raises:
         Exception: whatever ``torch.export`` raises at first.
     """
-    with masks_as_given():
+    with masks_as_given(), bags_looked_up():
         try:
             return torch.export.export(module, example, dynamic_shapes=sizes)
         except torch._dynamo.exc.UserError as refused:
@@ -65,4 +69,32 @@ def masks_as_given() -> Iterator[None]:
         return is_causal is True
 
     with patch.object(transformer, "_detect_is_causal_mask", is_told):
+        yield
+
+
+@contextmanager
+def bags_looked_up() -> Iterator[None]:
+    """Inside, ``functional.embedding_bag`` of (N, T) indices looks the rows up, then adds them: ``nn.EmbeddingBag``.
+
+    The operator is exported as a loop over what each bag begins with, which OpenVINO does not read; of rows an int8
+    table can be read.
+    """
+    as_ever = functional.embedding_bag
+    order = tuple(inspect.signature(as_ever).parameters)
+
+    def in_rows(*args: Any, **kwargs: Any) -> Tensor:
+        given: dict[str, Any] = dict(zip(order, args, strict=False)) | kwargs
+        index, padding, weights = given["input"], given.get("padding_idx"), given.get("per_sample_weights")
+        if index.dim() != 2 or given.get("max_norm") is not None or given.get("mode", "mean") not in BAGS:
+            return as_ever(*args, **kwargs)
+        rows = functional.embedding(index, given["weight"])
+        rows = rows if weights is None else rows * weights.unsqueeze(-1)
+        summed = given.get("mode") == "sum"
+        if padding is None:
+            return rows.sum(1) if summed else rows.mean(1)
+        kept = (index != padding).unsqueeze(-1)
+        total = (rows * kept).sum(1)
+        return total if summed else total / kept.sum(1).clamp(min=1)
+
+    with patch.object(functional, "embedding_bag", in_rows):
         yield
