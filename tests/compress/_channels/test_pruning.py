@@ -426,7 +426,7 @@ class Unpooled(Body):
 
     def mix(self, x: Tensor) -> Tensor:
         y, places = functional.max_pool2d(x, 2, return_indices=True)
-        return functional.max_unpool2d(torch.as_tensor(self.inner(y)), places, 2)
+        return functional.max_unpool2d(torch.as_tensor(self.inner(y)), places, [2, 2])
 
 
 @net("products of two tensors")
