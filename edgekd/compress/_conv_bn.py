@@ -55,8 +55,8 @@ def _is_grouped(graph: GraphModule, name: str) -> bool:
 
     They stay in float, so that nothing is lost by a BatchNorm that stays behind them.
     """
-    found = [node for node in graph.graph.nodes if "transpose" in name and op(node) == name]
-    return any(int(group) != 1 for node in found for group in node.args[6:7] if isinstance(group, int))
+    convolutions = [node for node in graph.graph.nodes if "transpose" in name and op(node) == name]
+    return any(int(group) != 1 for node in convolutions for group in node.args[6:7] if isinstance(group, int))
 
 
 def _once(trace: Callable[..., GraphModule]) -> Callable[..., GraphModule]:

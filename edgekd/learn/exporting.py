@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import builtins
-import inspect
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager, suppress
-from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -15,7 +13,6 @@ from torch.export import ExportedProgram
 from torch.nn import functional
 from torch.nn.modules import transformer
 
-BAGS = ("mean", "sum")
 _REFUSED = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, AssertionError)
 
 
@@ -80,21 +77,30 @@ def bags_looked_up() -> Iterator[None]:
     table can be read.
     """
     as_ever = functional.embedding_bag
-    order = tuple(inspect.signature(as_ever).parameters)
 
-    def in_rows(*args: Any, **kwargs: Any) -> Tensor:
-        given: dict[str, Any] = dict(zip(order, args, strict=False)) | kwargs
-        index, padding, weights = given["input"], given.get("padding_idx"), given.get("per_sample_weights")
-        if index.dim() != 2 or given.get("max_norm") is not None or given.get("mode", "mean") not in BAGS:
-            return as_ever(*args, **kwargs)
-        rows = functional.embedding(index, given["weight"])
-        rows = rows if weights is None else rows * weights.unsqueeze(-1)
-        summed = given.get("mode") == "sum"
-        if padding is None:
-            return rows.sum(1) if summed else rows.mean(1)
-        kept = (index != padding).unsqueeze(-1)
-        total = (rows * kept).sum(1)
-        return total if summed else total / kept.sum(1).clamp(min=1)
+    def in_rows(
+        input: Tensor,  # as torch calls it
+        weight: Tensor,
+        offsets: Tensor | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        per_sample_weights: Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+    ) -> Tensor:
+        if input.dim() != 2 or max_norm is not None or mode not in ("mean", "sum"):
+            order = (input, weight, offsets, max_norm, norm_type, scale_grad_by_freq, mode, sparse)
+            return as_ever(*order, per_sample_weights, include_last_offset, padding_idx)
+        rows = functional.embedding(input, weight)
+        rows = rows if per_sample_weights is None else rows * per_sample_weights.unsqueeze(-1)
+        if padding_idx is None:
+            return rows.sum(1) if mode == "sum" else rows.mean(1)
+        words = (input != padding_idx).unsqueeze(-1)
+        total = (rows * words).sum(1)
+        return total if mode == "sum" else total / words.sum(1).clamp(min=1)
 
     with patch.object(functional, "embedding_bag", in_rows):
         yield

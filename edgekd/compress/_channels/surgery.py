@@ -114,7 +114,7 @@ def _linear(layer: Any) -> None:
     layer.out_features, layer.in_features = layer.weight.shape
 
 
-def _bilinear(layer: Any) -> None:
+def _bilinear(layer: nn.Bilinear) -> None:
     layer.out_features, layer.in1_features, layer.in2_features = layer.weight.shape
 
 
