@@ -14,6 +14,7 @@ from types import FunctionType
 from torch import Tensor
 from torch.fx import GraphModule
 
+from edgekd.compress._graph import op
 from edgekd.learn.quiet import quiet
 
 with quiet():
@@ -40,13 +41,22 @@ def few_patterns() -> Iterator[None]:
 def _where_needed(fuse: Callable[..., GraphModule]) -> Callable[..., GraphModule]:
     def fused(graph: GraphModule, convolution: Callable[..., object], *inputs: object, **about: object) -> GraphModule:
         operators = {str(node.target).split(".")[1] for node in graph.graph.nodes if str(node.target).count(".") == 2}
-        if convolution.__name__ in operators:
+        if convolution.__name__ in operators and not _is_grouped(graph, convolution.__name__):
             return fuse(graph, convolution, *inputs, **about)
         graph.graph.eliminate_dead_code()  # which each of the four begins with
         graph.recompile()
         return graph
 
     return fused
+
+
+def _is_grouped(graph: GraphModule, name: str) -> bool:
+    """Whether transposed convolutions are of several groups, whose outputs torchao looks for along the wrong axis.
+
+    They stay in float, so that nothing is lost by a BatchNorm that stays behind them.
+    """
+    convolutions = [node for node in graph.graph.nodes if "transpose" in name and op(node) == name]
+    return any(int(group) != 1 for node in convolutions for group in node.args[6:7] if isinstance(group, int))
 
 
 def _once(trace: Callable[..., GraphModule]) -> Callable[..., GraphModule]:

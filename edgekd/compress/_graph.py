@@ -26,6 +26,13 @@ PASSING = frozenset(
     }
 )
 PRODUCTS = frozenset({"matmul", "bmm"})  # of activations, as of an attention
+# What is made in the shape of a tensor, whatever that holds.
+SHAPED = frozenset(
+    {
+        *("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"),
+        *("new_zeros", "new_ones", "new_full", "new_empty"),
+    }
+)
 # What moves numbers into several tensors.
 PARTING = frozenset({"split", "split_with_sizes", "chunk", "unbind", "tensor_split"})
 IGNORED = frozenset({"dropout", "feature_dropout"})  # the student that ships has none
@@ -171,6 +178,16 @@ def of_inputs(model: GraphModule) -> set[Node]:
     following: set[Node] = set()
     for node in model.graph.nodes:
         if node.op == "placeholder" or not following.isdisjoint(node.all_input_nodes):
+            following.add(node)
+    return following
+
+
+def of_numbers(model: GraphModule) -> set[Node]:
+    """Nodes that follow from the numbers that the network is given, not from their shapes alone."""
+    following: set[Node] = set()
+    for node in model.graph.nodes:
+        read = node.op == "placeholder" or not following.isdisjoint(node.all_input_nodes)
+        if read and isinstance(node.meta.get("val", node), Tensor | Node | list | tuple) and op(node) not in SHAPED:
             following.add(node)
     return following
 

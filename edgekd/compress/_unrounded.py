@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgekd.compress._graph import (
@@ -15,6 +16,7 @@ from edgekd.compress._graph import (
     behind,
     is_multiplied,
     is_part,
+    of_numbers,
     op,
     passes_on,
     readers_of,
@@ -48,8 +50,9 @@ def fuse_residuals(graph: GraphModule) -> None:
     Args:
         graph: after conversion, with quantize and dequantize nodes.
     """
+    following = of_numbers(graph)
     for node in graph.graph.nodes:
-        if node.target is torch.ops.aten.add.Tensor and all(isinstance(arg, Node) for arg in node.args[:2]):
+        if node.target is torch.ops.aten.add.Tensor and _is_residual(node, following):
             for arg in node.args[:2]:
                 source = _rounded(arg)
                 if source is not None:
@@ -61,6 +64,23 @@ def fuse_residuals(graph: GraphModule) -> None:
                     break
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def _is_residual(node: Node, following: set[Node]) -> bool:
+    """Whether an addition is of two maps of one shape, each made of the inputs: what is broadcast, or a parameter, is
+    added by a kernel of its own, behind the rounding."""
+    args = [arg for arg in node.args[:2] if isinstance(arg, Node)]
+    shapes = [_shape(arg) for arg in args]
+    return len(args) == 2 and shapes[0] == shapes[1] and set(args) <= following
+
+
+def _shape(node: Node) -> tuple[object, ...] | None:
+    """Of one sample; a conversion has none of its own in a graph."""
+    at: Node | None = node
+    while at is not None and at.target in (QUANTIZE, DEQUANTIZE):
+        at = source_of(at)
+    value = None if at is None else at.meta.get("val")
+    return tuple(value.shape[1:]) if isinstance(value, Tensor) else None
 
 
 def fuse_chains(graph: GraphModule) -> None:

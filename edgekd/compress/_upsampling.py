@@ -34,6 +34,8 @@ class Axis(NamedTuple):
 def rewrite_upsampling(graph: GraphModule, frozen: bool) -> None:
     """Rewrite, in place, those of one group whose outputs are a whole number of strides.
 
+    Those of several groups take longer so: 161 against 84 us of a network with two on ONNX Runtime.
+
     Args:
         frozen: whether BatchNorms behind them keep their statistics, and can be folded.
     """

@@ -10,6 +10,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.nn import functional
 from torch.nn.modules import transformer
 
 _REFUSED = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, AssertionError)
@@ -30,7 +31,7 @@ def program_of(module: nn.Module, example: tuple[Tensor, ...], sizes: tuple[obje
     Raises:
         Exception: whatever ``torch.export`` raises at first.
     """
-    with masks_as_given():
+    with masks_as_given(), bags_looked_up():
         try:
             return torch.export.export(module, example, dynamic_shapes=sizes)
         except torch._dynamo.exc.UserError as refused:
@@ -65,4 +66,41 @@ def masks_as_given() -> Iterator[None]:
         return is_causal is True
 
     with patch.object(transformer, "_detect_is_causal_mask", is_told):
+        yield
+
+
+@contextmanager
+def bags_looked_up() -> Iterator[None]:
+    """Inside, ``functional.embedding_bag`` of (N, T) indices looks the rows up, then adds them: ``nn.EmbeddingBag``.
+
+    The operator is exported as a loop over what each bag begins with, which OpenVINO does not read; of rows an int8
+    table can be read.
+    """
+    as_ever = functional.embedding_bag
+
+    def in_rows(
+        input: Tensor,  # as torch calls it
+        weight: Tensor,
+        offsets: Tensor | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        per_sample_weights: Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+    ) -> Tensor:
+        if input.dim() != 2 or max_norm is not None or mode not in ("mean", "sum"):
+            order = (input, weight, offsets, max_norm, norm_type, scale_grad_by_freq, mode, sparse)
+            return as_ever(*order, per_sample_weights, include_last_offset, padding_idx)
+        rows = functional.embedding(input, weight)
+        rows = rows if per_sample_weights is None else rows * per_sample_weights.unsqueeze(-1)
+        if padding_idx is None:
+            return rows.sum(1) if mode == "sum" else rows.mean(1)
+        words = (input != padding_idx).unsqueeze(-1)
+        total = (rows * words).sum(1)
+        return total if mode == "sum" else total / words.sum(1).clamp(min=1)
+
+    with patch.object(functional, "embedding_bag", in_rows):
         yield

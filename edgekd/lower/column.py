@@ -87,6 +87,8 @@ COLUMN = (
     Row(33, "linear_of_one", always=False),
     # It reads shapes, and comes behind all that fold or move what is done by channel.
     Row(34, "apart_in_3d", always=False),
+    # It comes behind kept_axes, which may do what it would, and redundant_clip.
+    Row(35, "extremes_apart", always=False),
     # --- size ---
     # int8_linear spells out the axes of what it makes.
     Row(40, "default_attributes"),

@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
-from edgekd.learn.exporting import masks_as_given
+from edgekd.learn.exporting import bags_looked_up, masks_as_given
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, NUMPY_SO, Student
 from edgekd.lower._decomposed import traced_once
@@ -75,7 +75,14 @@ def export(student: Student, opset: int) -> ir.Model:
         ExportError: what can't be exported, with its module path and operator where the exporter names them.
     """
     try:
-        with quiet(), masks_as_given(), _rows_first(student.module), one_table(), traced_once():
+        with (
+            quiet(),
+            masks_as_given(),
+            bags_looked_up(),
+            _rows_first(student.module),
+            one_table(),
+            traced_once(),
+        ):
             try:
                 program = _onnx(student, student.module, opset)
             except torch.onnx.errors.OnnxExporterError as err:

@@ -67,3 +67,21 @@ def test_torchao_is_as_it_was_after_it_and_where_it_has_no_such_functions(monkey
     monkeypatch.delattr(qat_utils, _conv_bn.FUSE)
     with _conv_bn.few_patterns():
         assert vars(qat_utils)[_conv_bn.TRACE] is before
+
+
+def test_transposed_convolutions_of_groups_keep_their_norm_and_train() -> None:
+    torch.manual_seed(0)
+    layers = (
+        nn.Conv2d(1, 8, 3),
+        nn.ConvTranspose2d(8, 8, 4, 2, 1, groups=8),
+        nn.BatchNorm2d(8),
+        nn.ConvTranspose2d(8, 4, 3),
+    )
+    module = nn.Sequential(*layers, nn.BatchNorm2d(4), nn.Flatten()).eval()
+    student = Student(module, (TensorSpec("x", (None, 1, 8, 8)),), (TensorSpec("logits", (None, 784)),))
+    numerics = next(one for one in target.load("ort-cpu").numerics if one.quantized)
+    graph = prepare(student, numerics, Ranging()).graph
+    (x,) = student.example(4)
+    loss = graph(x).square().mean()
+    loss.backward()
+    assert torch.isfinite(loss) and all(p.grad is None or torch.isfinite(p.grad).all() for p in graph.parameters())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from edgekd.base import plugins
 from edgekd.compress._base import Context
 from edgekd.compress._channels import pruning
 from edgekd.learn.student import Student, TensorSpec
+from edgekd.lower.lower import to_onnx
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 
@@ -143,6 +146,40 @@ def test_a_layer_whose_weight_follows_from_the_inputs_stays_in_float_for_any_num
         with torch.no_grad():
             wanted, got = student.module(*x), after.module.eval()(*x)
         assert (got - wanted).abs().max() < 0.05 * wanted.abs().max()
+
+
+class Queried(nn.Module):
+    """Learned queries that attend to themselves and to the map (DETR); a layer over distances (Transformer-XL)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.queries = nn.Conv2d(3, 16, 3), nn.Parameter(torch.randn(5, 16))
+        self.decoder, self.fc = nn.TransformerDecoderLayer(16, 2, 32, dropout=0.0, batch_first=True), nn.Linear(16, 4)
+        self.distances, self.far = nn.Parameter(torch.randn(5, 16)), nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = functional.relu(self.a(x)).flatten(2).transpose(1, 2)
+        found = self.decoder(self.queries.unsqueeze(0).repeat(len(x), 1, 1), places)
+        shares = torch.softmax(found @ self.far(self.distances).T, -1)
+        return self.fc(torch.cat([found, shares @ found], 1).mean(1))
+
+
+def test_what_is_the_same_for_every_sample_stays_in_float() -> None:
+    """OpenVINO could not compile such int8 layers, or answered wrongly."""
+    torch.manual_seed(0)
+    student = of(Queried())
+    change = plugins.build("compress", {"kind": "int8_qat", "samples": 8}, "compress[0]")
+    place, x = target.load("openvino"), student.example(8)
+    after = change.apply(student, Context(place.quantized, 1, [x]))
+    same, own = {"far", "decoder.self_attn"}, {"a", "fc", "decoder.multihead_attn", "decoder.linear1"}
+    assert own <= set(after.module.layers) and not same & set(after.module.layers)
+    exported = change.finish(after, place.quantized.written if place.quantized else None)
+    backend = backends.make("openvino", {}, "t")
+    data = to_onnx(exported, opset=place.opset, metadata={}, asked=place.passes)
+    answers = next(iter(backend.open(backend.lower(data), batch=8).run({"input": x[0].numpy()}).values()))
+    with torch.no_grad():
+        wanted = change.finish(after, place.quantized).module(*x).numpy()
+    assert np.abs(np.asarray(answers, np.float32) - wanted).max() < 0.02 * np.ptp(wanted)
 
 
 class Spanned(nn.Module):

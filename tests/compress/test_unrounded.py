@@ -119,6 +119,8 @@ SUMS: dict[str, tuple[Callable[[Net, Tensor], Tensor], list[bool]]] = {
     "a convolution and its input": (lambda net, x: net.b(x) + x, [False, True]),
     "its input first": (lambda net, x: x + net.b(x), [True, False]),
     "two convolutions: the first": (lambda net, x: net.b(x) + net.up(F.relu(net.down(x))), [False, True]),
+    "one number a channel": (lambda net, x: net.b(x) + net.a(x.mean((2, 3), keepdim=True)), [True, True]),
+    "a parameter": (lambda net, x: net.b(x) + net.norm.weight.view(8, 1, 1).expand(8, 8, 8), [True, True]),
     "what an activation computed": (lambda net, x: F.relu(net.b(x)) + x, [True, True]),
 }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from edgekd.learn.exporting import program_of
+from edgekd.learn.exporting import bags_looked_up, program_of
 from edgekd.learn.quiet import quiet
 
 WIDTH = 8
@@ -75,3 +77,34 @@ def test_torch_and_python_are_left_as_they_were() -> None:
     exported(causal, length=False)
     exported(token_of_all, length=False)
     assert (nn.modules.transformer._detect_is_causal_mask, len) == before
+
+
+BAGS: dict[str, dict[str, Any]] = {
+    "means": {},
+    "sums": {"mode": "sum"},
+    "means of words": {"padding_idx": 0},
+    "sums of words": {"mode": "sum", "padding_idx": 0},
+    "maxima, as torch has them": {"mode": "max"},
+}
+
+
+@pytest.mark.parametrize("name", BAGS)
+def test_bags_of_rows_are_looked_up(name: str) -> None:
+    torch.manual_seed(0)
+    bag, ids = nn.EmbeddingBag(9, 4, **BAGS[name]).eval(), torch.randint(0, 9, (3, 5))
+    ids[1] = 0
+    program = program_of(bag, (ids,), ({0: torch.export.Dim.AUTO},))
+    looked_up = not any("embedding_bag" in str(node.target) for node in program.graph.nodes)
+    assert looked_up == (BAGS[name].get("mode") != "max")
+    assert torch.allclose(program.module()(ids[:2]), bag(ids[:2]), atol=1e-6)
+
+
+def test_bags_of_weighted_rows_are_looked_up() -> None:
+    torch.manual_seed(0)
+    table, ids, weights = torch.randn(9, 4), torch.randint(0, 9, (3, 5)), torch.rand(3, 5)
+    wanted = functional.embedding_bag(ids, table, mode="sum", per_sample_weights=weights)
+    with bags_looked_up():
+        found = functional.embedding_bag(ids, table, mode="sum", per_sample_weights=weights)
+        flat = functional.embedding_bag(ids.flatten(), table, torch.tensor([0, 5, 10]), mode="mean")
+    assert torch.allclose(found, wanted, atol=1e-6)
+    assert torch.allclose(flat, functional.embedding_bag(ids, table, mode="mean"), atol=1e-6)

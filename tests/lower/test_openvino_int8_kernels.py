@@ -73,6 +73,9 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "non-local": lambda: Net(
         lambda x, q, k, v, o: F.relu(x + o(looked_around(x, q, k, v))), conv(1), conv(1), conv(1), conv(1)
     ),
+    "a sum with one number a channel": lambda: Net(
+        lambda x, a, b: F.relu(b(x) + a(x.mean((2, 3), keepdim=True))), conv(1), conv()
+    ),
 }  # fmt: skip
 
 

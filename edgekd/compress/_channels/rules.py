@@ -240,6 +240,26 @@ def _distances(trace: Trace, op: Operator) -> None:
     trace.put(op.made, ledger.cleaned([*single(rank - 2, rows), *single(rank - 1, columns)]))
 
 
+def _bilinear(trace: Trace, op: Operator) -> None:
+    """``nn.Bilinear``: a sum over the products of three tensors, each with axes put between its own."""
+    factors, places, summed = op.args[:3], op.args[3:6], op.args[6]
+    rank = factors[0].ndim + len(places[0])
+    along: dict[int, list[tuple[Tensor, Numbers | None]]] = {axis: [] for axis in range(rank)}
+    for tensor, new in zip(factors, places, strict=True):
+        for at, axis in enumerate(axis for axis in range(rank) if axis not in new):
+            along[axis].append((tensor, channels(trace, tensor, at)))
+    outputs: Labels = ()
+    for axis, given in along.items():
+        first = given[0][1]
+        for tensor, numbers in given:
+            meet(trace, first, numbers, "it is multiplied with numbers without channels")
+            if axis in summed and numbers is not None:
+                trace.read(tensor, numbers)
+        if axis not in summed and first is not None:
+            outputs += single(axis - sum(gone < axis for gone in summed), first)
+    trace.put(op.made, ledger.cleaned(outputs))
+
+
 def _sampled(trace: Trace, op: Operator) -> None:
     """A map read at places that are computed."""
     x, grid = op.args[:2]
@@ -260,6 +280,13 @@ def _spatial(trace: Trace, op: Operator) -> None:
         labels = bare(trace, x, behind, SIZES)
         trace.put(x, labels)
         trace.put(output, labels)
+
+
+def _unpooled(trace: Trace, op: Operator) -> None:
+    """Numbers put where the largest ones were: each channel has its own places."""
+    x, at = op.args[:2]
+    elementwise(trace, [x, at], [at])
+    _spatial(trace, op)
 
 
 def _embedding(trace: Trace, op: Operator) -> None:
@@ -295,7 +322,10 @@ RULES: dict[str, Rule] = {
     "mv": _mv,
     "addmv": _addmv,
     "_cdist_forward": _distances,
+    "_trilinear": _bilinear,
     "grid_sampler_2d": _sampled,
+    "max_unpool2d": _unpooled,
+    "max_unpool3d": _unpooled,
     "embedding": _embedding,
     "_embedding_bag": _embedding,
     "_embedding_bag_forward_only": _embedding,

@@ -114,6 +114,10 @@ def _linear(layer: Any) -> None:
     layer.out_features, layer.in_features = layer.weight.shape
 
 
+def _bilinear(layer: nn.Bilinear) -> None:
+    layer.out_features, layer.in1_features, layer.in2_features = layer.weight.shape
+
+
 def _norm(layer: Any) -> None:
     per_channel = next((t for t in (layer.weight, layer.running_mean) if t is not None), None)
     layer.num_features = layer.num_features if per_channel is None else len(per_channel)
@@ -160,6 +164,7 @@ def _prelu(layer: Any) -> None:
 SIZES: dict[Any, Callable[[Any], None]] = {
     _ConvNd: _conv,
     nn.Linear: _linear,
+    nn.Bilinear: _bilinear,
     _NormBase: _norm,
     nn.LayerNorm: _layer_norm,
     nn.RMSNorm: _layer_norm,

@@ -418,6 +418,28 @@ class Windows(Body):
         return y.permute(0, 5, 1, 3, 2, 4).reshape(n, c, h, w)
 
 
+@net("numbers put where the largest were")
+class Unpooled(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = conv(16, 16)
+
+    def mix(self, x: Tensor) -> Tensor:
+        y, places = functional.max_pool2d(x, 2, return_indices=True)
+        return functional.max_unpool2d(torch.as_tensor(self.inner(y)), places, [2, 2])
+
+
+@net("products of two tensors")
+class Products(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other, self.product = conv(16, 16), conv(16, 24), nn.Bilinear(16, 24, 16)
+
+    def mix(self, x: Tensor) -> Tensor:
+        one, other = (layer(x).permute(0, 2, 3, 1) for layer in (self.one, self.other))
+        return torch.as_tensor(self.product(one, other).permute(0, 3, 1, 2))
+
+
 @net("a module that compares its own number")
 class Compared(Body):
     def __init__(self) -> None:

@@ -17,7 +17,10 @@ from edgekd.lower.lower import to_onnx
 from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
-OPENVINO = ("apart_in_3d", "bias_of_matmul", "circular_padding", "kept_axes", "linear_of_one", "long_fourier")
+OPENVINO = (
+    *("apart_in_3d", "bias_of_matmul", "circular_padding", "extremes_apart", "kept_axes", "linear_of_one"),
+    "long_fourier",
+)
 SHARED = (1, 2)  # axes that the two softmaxes below sum over
 
 
