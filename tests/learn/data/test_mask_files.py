@@ -171,7 +171,8 @@ def test_files_of_other_names_are_left_out_and_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("folders", "is_told"), [(("Images", "masks"), True), (("cats", "masks"), False)])
 def test_masks_that_are_read_as_a_class_are_told(tmp_path: Path, folders: tuple[str, str], is_told: bool) -> None:
-    lay(tmp_path, *(f"{{split}}/{folder}/{{i}}.png" for folder in folders))
+    shown, of = (f"{{split}}/{folder}/{{i}}.png" for folder in folders)
+    lay(tmp_path, shown, of)
     notes = " ".join(source(tmp_path, masks="").load().notes)
     assert ('data.masks = "masks" reads pictures and their masks' in notes) == is_told
 
