@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -22,12 +22,15 @@ from torch import distributed as group
 from edgekd.base import rank as environment
 from edgekd.base.errors import DeviceError
 from edgekd.base.rank import AGAIN, Rank
+from edgekd.learn import neighbours
+from edgekd.learn.neighbours import Neighbours
 
 Item = TypeVar("Item")
 Files = dict[str, bytes]
 WAIT = timedelta(days=1)  # for a rank that answers an API or rehearses; one that died is known at once
 
 _rank: Rank | None = None
+_near: Neighbours | None = None
 _together = _called = False
 
 
@@ -38,7 +41,7 @@ def joined(rank: Rank | None) -> Iterator[None]:
     Raises:
         DeviceError: the first rank is not reached.
     """
-    global _rank, _called
+    global _rank, _near, _called
     if rank is None:
         yield
         return
@@ -52,12 +55,21 @@ def joined(rank: Rank | None) -> Iterator[None]:
         group.init_process_group(backend, address, rank=rank.number, world_size=rank.count, timeout=WAIT)
     environment.forget(os.environ)
     try:
-        yield
-        if rank.number == 0 and not _called:
-            _call(False)
+        with _met(rank) as _near:
+            yield
+            if rank.number == 0 and not _called:
+                _call(False)
     finally:
-        _rank = None
+        _rank = _near = None
         group.destroy_process_group()
+
+
+@contextmanager
+def _met(rank: Rank) -> Iterator[Neighbours | None]:
+    with ExitStack() as stack:
+        with _peers():
+            near = stack.enter_context(neighbours.met(rank))
+        yield near
 
 
 @contextmanager
@@ -187,15 +199,20 @@ def share(total: int) -> tuple[int, int]:
 
 def summed(tensor: Tensor) -> Tensor:
     """The sum over all ranks, in place."""
-    with _peers():
-        group.all_reduce(tensor)
-    return tensor
+    return _reduced(tensor, group.ReduceOp.SUM, Tensor.add_)
 
 
 def largest(tensor: Tensor) -> Tensor:
     """The element-wise maximum over all ranks, in place."""
+    return _reduced(tensor, group.ReduceOp.MAX, lambda this, other: torch.maximum(this, other, out=this))
+
+
+def _reduced(tensor: Tensor, operation: group.ReduceOp.RedOpType, combine: neighbours.Combine) -> Tensor:
     with _peers():
-        group.all_reduce(tensor, group.ReduceOp.MAX)
+        if _near is not None and tensor.device.type == "cpu":
+            _near.reduce(tensor, combine)
+        else:
+            group.all_reduce(tensor, operation)
     return tensor
 
 
