@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager, suppress
 from unittest.mock import patch
@@ -13,6 +14,7 @@ from torch.export import ExportedProgram
 from torch.nn import functional
 from torch.nn.modules import transformer
 
+MULTIPLIED = 25  # rows: of more, torch computes Euclidean distances by a product
 _REFUSED = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, AssertionError)
 
 
@@ -31,7 +33,7 @@ def program_of(module: nn.Module, example: tuple[Tensor, ...], sizes: tuple[obje
     Raises:
         Exception: whatever ``torch.export`` raises at first.
     """
-    with masks_as_given(), bags_looked_up():
+    with rewritten():
         try:
             return torch.export.export(module, example, dynamic_shapes=sizes)
         except torch._dynamo.exc.UserError as refused:
@@ -53,6 +55,13 @@ def _len_is_a_size() -> Iterator[None]:
         return value.shape[0] if isinstance(value, Tensor) and value.dim() else of_anything(value)
 
     with patch.object(builtins, "len", of_tensors):
+        yield
+
+
+@contextmanager
+def rewritten() -> Iterator[None]:
+    """Inside, what torch has for masks, bags and distances computes the same by operators that are exported."""
+    with masks_as_given(), bags_looked_up(), distances_of_any_batch():
         yield
 
 
@@ -104,3 +113,34 @@ def bags_looked_up() -> Iterator[None]:
 
     with patch.object(functional, "embedding_bag", in_rows):
         yield
+
+
+@contextmanager
+def distances_of_any_batch() -> Iterator[None]:
+    """Inside, ``torch.cdist`` is made of operators that are exported, which its own is not.
+
+    For Euclidean distances it takes the way that suits the second matrix: torch's own choice counts the first one's
+    rows, too, which are the batch where distances to prototypes are asked for, and so fixes it.
+    """
+
+    def of_rows(
+        x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary"
+    ) -> Tensor:
+        is_large = x2.shape[-2] > MULTIPLIED and compute_mode.endswith("if_necessary")
+        if p == 2 and (is_large or compute_mode == "use_mm_for_euclid_dist"):
+            lengths = x1.square().sum(-1, keepdim=True) + x2.square().sum(-1).unsqueeze(-2)
+            return _root(lengths - 2 * (x1 @ x2.transpose(-1, -2)))
+        difference = (x1.unsqueeze(-2) - x2.unsqueeze(-3)).abs()
+        if p == 2:
+            return _root(difference.square().sum(-1))
+        if p in (0, 1):
+            return (difference if p else (difference != 0).to(x1.dtype)).sum(-1)
+        return difference.amax(-1) if math.isinf(p) else difference.pow(p).sum(-1).pow(1 / p)
+
+    with patch.object(torch, "cdist", of_rows):
+        yield
+
+
+def _root(squares: Tensor) -> Tensor:
+    """The root, without a slope at 0, where that of ``sqrt`` is infinite."""
+    return squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt()

@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
-from edgekd.learn.exporting import bags_looked_up, masks_as_given
+from edgekd.learn.exporting import rewritten
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, NUMPY_SO, Student
 from edgekd.lower._decomposed import traced_once
@@ -77,8 +77,7 @@ def export(student: Student, opset: int) -> ir.Model:
     try:
         with (
             quiet(),
-            masks_as_given(),
-            bags_looked_up(),
+            rewritten(),
             _rows_first(student.module),
             one_table(),
             traced_once(),

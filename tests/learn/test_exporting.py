@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekd.learn.exporting import bags_looked_up, program_of
+from edgekd.learn.exporting import bags_looked_up, distances_of_any_batch, program_of
 from edgekd.learn.quiet import quiet
 
 WIDTH = 8
@@ -45,6 +45,10 @@ def token_left_out(net: Net, x: Tensor) -> Tensor:
     return net.linear(x[:, 1:].mean(1))
 
 
+def prototypes(net: Net, x: Tensor) -> Tensor:
+    return torch.cdist(x.mean(1), net.linear.weight)
+
+
 def exported(compute: Callable[[Net, Tensor], Tensor], length: bool) -> tuple[Net, nn.Module]:
     net = Net(compute).eval()
     free = {0: torch.export.Dim("batch", min=1, max=64)}
@@ -56,8 +60,8 @@ def exported(compute: Callable[[Net, Tensor], Tensor], length: bool) -> tuple[Ne
 
 @pytest.mark.parametrize(
     ("compute", "length"),
-    [(token_of_all, False), (causal, False), (token_left_out, True)],
-    ids=["len", "mask", "slice"],
+    [(token_of_all, False), (causal, False), (token_left_out, True), (prototypes, False)],
+    ids=["len", "mask", "slice", "distances"],
 )
 def test_it_answers_as_the_network_does_at_every_size(compute: Callable[[Net, Tensor], Tensor], length: bool) -> None:
     net, module = exported(compute, length)
@@ -108,3 +112,22 @@ def test_bags_of_weighted_rows_are_looked_up() -> None:
         flat = functional.embedding_bag(ids.flatten(), table, torch.tensor([0, 5, 10]), mode="mean")
     assert torch.allclose(found, wanted, atol=1e-6)
     assert torch.allclose(flat, functional.embedding_bag(ids, table, mode="mean"), atol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, 2.0, 3.0, float("inf")])
+@pytest.mark.parametrize("rows", [5, 40])
+@pytest.mark.parametrize("mode", ["use_mm_for_euclid_dist_if_necessary", "donot_use_mm_for_euclid_dist"])
+def test_distances_are_those_of_cdist(p: float, rows: int, mode: str) -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(3, 4, 6, requires_grad=True), torch.randn(3, rows, 6)
+    right = torch.cdist(x, y, p, mode)
+    with distances_of_any_batch():
+        found = torch.cdist(x, y, p, mode)
+    torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-5)
+
+
+def test_the_distance_to_itself_has_no_slope() -> None:
+    x = torch.randn(4, 6, requires_grad=True)
+    with distances_of_any_batch():
+        torch.cdist(x, x).sum().backward()
+    assert x.grad is not None and torch.isfinite(x.grad).all()
