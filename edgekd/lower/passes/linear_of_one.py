@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, constant, drop_unused, int8_matrix, replace
+from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, int8_matrix, replace
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class LinearOfOne:
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
-            if node.op_type in ("MatMul", "Gemm") and len(node.outputs[0].shape or ()) == 2:
+            shape = node.outputs[0].shape  # unknown where a pass has folded something into the layer
+            if node.op_type == "Gemm" or (node.op_type == "MatMul" and (shape is None or len(shape) == 2)):
                 _one(model.graph, node)
         drop_unused(model.graph)
 
@@ -31,7 +32,7 @@ def _one(graph: ir.Graph, node: ir.Node) -> None:
     alpha, beta = (
         float(node.attributes[key].as_float()) if key in node.attributes else 1.0 for key in ("alpha", "beta")
     )
-    if node.attributes.get("transA") is not None or beta != 1.0:
+    if attribute_int(node, "transA", 0) or beta != 1.0:
         return
     product = ir.node("Mul", [node.inputs[0], add_constant(graph, f"{node.name}_factor", factor * np.float32(alpha))])
     graph.insert_before(node, product)
