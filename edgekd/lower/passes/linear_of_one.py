@@ -45,8 +45,8 @@ def _one(graph: ir.Graph, node: ir.Node) -> None:
 
 def _number(value: ir.Value | None) -> np.ndarray | None:
     """The one number, (1,), of a constant matrix (1, 1), or of one that an int8 is; None of any other."""
-    array = constant(value)
-    if array is None and (of_int8 := int8_matrix(value)) is not None:
+    array, of_int8 = constant(value), int8_matrix(value, axis=0) or int8_matrix(value, axis=1)
+    if array is None and of_int8 is not None:
         weight, scale = of_int8
         array = weight.astype(np.float32) * scale.reshape(-1)[:1].astype(np.float32)
     if array is None or array.shape != (1, 1) or array.dtype != np.float32:
