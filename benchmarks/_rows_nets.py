@@ -90,9 +90,19 @@ def heap(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "a step of torch with large arrays kept on the heap over one without, one thread", "; ".join(shares)
 
 
+def several(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Processes that train together."""
+    first, *others = found["ratio"]
+    shares = (
+        f"{way}: {', '.join(f'{kind} {ratio:.2f}' for kind, ratio in found['ratio'][way].items())}" for way in others
+    )
+    yield f"images a second of a ResNet-20, over {first}", "; ".join(shares)
+
+
 PARTS = (
     ("zoo", structures, "zoo.py"),
     ("tiny_cifar", small_file, "tiny_cifar.py --data FOLDER"),
     ("heap", heap, "heap.py"),
+    ("ranks", several, "ranks.py"),
     ("qat_recovery", fine_tuned, "qat_recovery.py --data FOLDER"),
 )
