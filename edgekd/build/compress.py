@@ -37,14 +37,14 @@ def compress(
         changed = structure.apply(step.applied, before, structure.context_of(workspace, step, change, teacher_outputs))
         history: list[EpochRecord] = []
         if step.schedule is not None:
-            untrained = {name: value.clone() for name, value in changed.module.state_dict().items()}
+            untrained = nets.state_of(changed.module) if change.quantizes else None
             begin_epoch = functools.partial(change.begin_epoch, changed)
             judged = functools.partial(as_exported, step, changed) if change.quantizes else None
             taught_by = held_against = teacher_outputs
             history = fit(
                 workspace, step, step.schedule, changed, taught_by, held_against, live, scratch, begin_epoch, judged
             )
-            if history and _is(changed.module, untrained):
+            if history and untrained is not None and _is(changed.module, untrained):
                 changed = replace(
                     changed, lineage=(*changed.lineage[:-1], {**changed.lineage[-1], taken.UNTRAINED: True})
                 )

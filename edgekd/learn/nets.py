@@ -83,6 +83,11 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
             part.training = mode
 
 
+def state_of(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's state dict, on the CPU: what trains on leaves it as it is."""
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+
+
 def settle(module: nn.Module) -> None:
     """Tensors that a forward pass has left in a network lose the graph they hang on, so that it can be copied."""
     for part in module.modules():

@@ -104,7 +104,7 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
     whole = nn.ModuleDict({"module": module, "adapters": objective.adapters}) if len(objective.adapters) else module
     optimizer = make_optimizer(whole, schedule)
     validation = Validation(feed, job.evaluator, job.validation_teacher, job.judged)
-    untrained = _copied(module) if job.judged else None
+    untrained = nets.state_of(module) if job.judged else None
     progress = checkpoints.restore(checkpoints.shared(checkpoint), whole, optimizer) if checkpoint else None
     progress = progress or checkpoints.TrainingState([])
     module, optimizer = accelerator.prepare(module, optimizer)
@@ -154,11 +154,7 @@ def _hand_back(
 def _keep_best(progress: checkpoints.TrainingState, module: nn.Module, value: float) -> None:
     """Copy the weights where none were better: of two that are judged alike the later are trained longer."""
     if value >= progress.best_value:
-        progress.best_value, progress.best = value, _copied(module)
-
-
-def _copied(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+        progress.best_value, progress.best = value, nets.state_of(module)
 
 
 def objective_of(
