@@ -164,10 +164,8 @@ class EvaluationSet:
 
     def draws(self, split: str, scores: Scores) -> bootstrap.Resamples:
         """Resamples of a split, always the same; fewer where each has to be scored anew."""
-        mean = self.evaluator.is_mean
-        values = 1 if mean else scores[0].size + np.asarray(self.raw(split)[0]).size
         of = self._together(split)
-        return bootstrap.draws(len(scores), values, groups=None if of is None else groups(of))
+        return self.evaluator.draws(scores, self.raw(split), None if of is None else groups(of))
 
     def intervals(self, split: str, scores: Scores) -> dict[str, list[float]]:
         """95 % intervals of a candidate's value and of its drop against the teacher, over the same resamples.

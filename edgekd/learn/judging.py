@@ -66,8 +66,7 @@ class Validation:
         was, now = evaluator.resampled(*held_old), evaluator.resampled(*held_new)
         together = self.feed.together("validation")
         of = None if together is None else groups(together[rows])
-        values = 1 if evaluator.is_mean else new[0].size + np.asarray(self.feed.raw("validation")[0]).size
-        drawn = bootstrap.draws(len(rows), values, groups=of).first(bootstrap.FEWEST)
+        drawn = evaluator.draws(held_new[0], held_new[3], of).first(bootstrap.FEWEST)
         error = float(np.std([now(index) - was(index) for index in drawn]))
         gain = evaluator(*held_new) - evaluator(*held_old)
         return ranks.number_from_first(float(gain > error)) > 0

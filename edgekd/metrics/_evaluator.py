@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import plugins
+from edgekd.base import bootstrap, plugins
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import FactoryError
 from edgekd.metrics._base import Metric, PerSample, Resampling, Scores, mean_of, sees_vectors
@@ -100,6 +100,11 @@ class Evaluator:
             return float(np.mean(list(by_head.values())))
 
         return value
+
+    def draws(self, scores: Scores, raw: Samples, groups: NDArray[np.int64] | None = None) -> bootstrap.Resamples:
+        """Resamples of a split, always the same; fewer where each has to be scored anew; ``groups``: see there."""
+        values = 1 if self.is_mean else scores[0].size + np.asarray(raw[0]).size
+        return bootstrap.draws(len(scores), values, groups=groups)
 
     def _resampling(self, scores: Scores, labels: AnyArray | None) -> dict[str, Callable[[NDArray[np.int64]], float]]:
         """By head, see ``Resampling``: of one value at each place, held against labels."""
