@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -175,19 +176,23 @@ def answers(node: Node) -> bool:
 
 def of_inputs(model: GraphModule) -> set[Node]:
     """Nodes that follow from what the network is given: all but parameters, and what is computed of these alone."""
-    following: set[Node] = set()
-    for node in model.graph.nodes:
-        if node.op == "placeholder" or not following.isdisjoint(node.all_input_nodes):
-            following.add(node)
-    return following
+    return _following(model, lambda node: True)
 
 
 def of_numbers(model: GraphModule) -> set[Node]:
     """Nodes that follow from the numbers that the network is given, not from their shapes alone."""
+
+    def holds(node: Node) -> bool:
+        return isinstance(node.meta.get("val", node), Tensor | Node | list | tuple) and op(node) not in SHAPED
+
+    return _following(model, holds)
+
+
+def _following(model: GraphModule, holds: Callable[[Node], bool]) -> set[Node]:
+    """The inputs, and what reads them or another that follows; only nodes that ``holds`` is true of."""
     following: set[Node] = set()
     for node in model.graph.nodes:
-        read = node.op == "placeholder" or not following.isdisjoint(node.all_input_nodes)
-        if read and isinstance(node.meta.get("val", node), Tensor | Node | list | tuple) and op(node) not in SHAPED:
+        if (node.op == "placeholder" or not following.isdisjoint(node.all_input_nodes)) and holds(node):
             following.add(node)
     return following
 

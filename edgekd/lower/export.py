@@ -75,13 +75,7 @@ def export(student: Student, opset: int) -> ir.Model:
         ExportError: what can't be exported, with its module path and operator where the exporter names them.
     """
     try:
-        with (
-            quiet(),
-            rewritten(),
-            _rows_first(student.module),
-            one_table(),
-            traced_once(),
-        ):
+        with quiet(), rewritten(), _rows_first(student.module), one_table(), traced_once():
             try:
                 program = _onnx(student, student.module, opset)
             except torch.onnx.errors.OnnxExporterError as err:

@@ -48,10 +48,15 @@ def _is_apart(node: ir.Node) -> bool:
 
 def _is_rounded(value: ir.Value) -> bool:
     """Whether a tensor is rounded, as it is or behind what is done by entries."""
-    readers = [use.node for use in value.uses()]
-    if any(reader.op_type == "QuantizeLinear" for reader in readers):
-        return True
-    return any(_is_rounded(reader.outputs[0]) for reader in readers if reader.op_type in FUSED)
+    waiting, seen = [value], {value}
+    while waiting:
+        for reader in (use.node for use in waiting.pop().uses()):
+            if reader.op_type == "QuantizeLinear":
+                return True
+            if reader.op_type in FUSED and reader.outputs[0] not in seen:
+                seen.add(reader.outputs[0])
+                waiting.append(reader.outputs[0])
+    return False
 
 
 def _move(graph: ir.Graph, node: ir.Node, axes: NDArray[np.generic]) -> None:
