@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from edgekd.base import plugins
-from edgekd.compress import Context
 from edgekd.learn.student import Student, TensorSpec
-from edgekd.lower.lower import to_onnx
-from edgekd.runtime import backend as backends
-from edgekd.spec import target
 
 
 class Branches(nn.Module):
@@ -27,17 +23,9 @@ class Branches(nn.Module):
         return torch.as_tensor(self.head(self.norm(y)).mean((2, 3)))
 
 
-def test_openvino_answers_as_torch_does() -> None:
+def test_openvino_answers_as_torch_does(off_on_openvino: Callable[[Student, int], float]) -> None:
     torch.manual_seed(0)
     student = Student(
         Branches().eval(), (TensorSpec("input", (None, 2, 6, 6)),), (TensorSpec("logits", (None, 3)),), ({"kind": "s"},)
     )
-    place, x = target.load("openvino"), student.example(8)
-    change = plugins.build("compress", {"kind": "int8_qat", "samples": 8}, "compress[0]")
-    applied = change.apply(student, Context(place.quantized, 1, [x]))
-    data = to_onnx(change.finish(applied, place.quantized), opset=place.opset, metadata={}, asked=place.passes)
-    backend = backends.make("openvino", {}, "t")
-    answers = next(iter(backend.open(backend.lower(data), batch=8).run({"input": x[0].numpy()}).values()))
-    with torch.no_grad():
-        expected = applied.module(*x).numpy()
-    assert np.abs(np.asarray(answers, np.float32) - expected).max() < 0.02 * np.ptp(expected)
+    assert off_on_openvino(student, 8) < 0.02
