@@ -37,7 +37,12 @@ def moved(labels: AnyArray, heads: Heads, views: Views, index: NDArray[np.int64]
 
 
 def check(labels: AnyArray | None, heads: Heads, views: Views, samples: Rows) -> None:
-    """Try on a few labels what the augmentations do to them, before anything trains. Raises as ``check_labels``."""
+    """Try on a few labels what the augmentations do to them, before anything trains. Raises as ``check_labels``.
+
+    Answers about tokens stand each at the place of one, also a teacher's where there are no labels.
+    """
+    if any(task.dense and not task.geometry for task in heads.tasks.values()):
+        views.check_stay()
     if labels is None:
         return
     for name, task in heads.tasks.items():

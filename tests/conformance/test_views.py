@@ -40,6 +40,8 @@ STRONG: dict[str, dict[str, Any]] = {
     "crop": {"padding": 64},
     "mixup": {"alpha": 0.1},
     "cutmix": {"alpha": 100.0, "probability": 1.0},
+    "word_drop": {"probability": 1.0},
+    "word_span": {"probability": 1.0, "shortest": 0.01},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -100,6 +101,23 @@ def check_share(name: str, value: float, *, above: bool = False) -> None:
     """Raise the ValueError that ``plugins.build`` turns into a message, unless 0 <= value <= 1; ``above``: nor 0."""
     if not 0 <= value <= 1 or (above and value == 0):
         raise ValueError(f"{name}: allowed is {'above 0, at most 1' if above else '0 to 1'}")
+
+
+def each_text(x: AnyArray, words: Callable[..., list[str]], *drawn: AnyArray) -> AnyArray:
+    """(N,) texts of some of the words of each; one that keeps them all is as it was.
+
+    Args:
+        x: (N,) texts.
+        words: those that stay, of a text's words and of what is drawn for it.
+        drawn: (N,) each.
+    """
+    shown = x.copy()
+    for i, (text, *values) in enumerate(zip(x, *drawn, strict=True)):
+        every = text.split()
+        stay = words(every, *values)
+        if len(stay) < len(every):
+            shown[i] = " ".join(stay)
+    return shown
 
 
 def as_type(values: NDArray[np.float32], like: AnyArray) -> AnyArray:

@@ -150,14 +150,10 @@ class Views:
                 size are.
         """
         size = (int(samples.shape[1]), int(samples.shape[2]))
+        self.check_stay(
+            "augmentations that move masks and points too, or say that they stay (flip, crop, colour, erase)"
+        )
         for op in self.ops:
-            if not isinstance(op.view, Moves) and not getattr(op.view, "stays", False):
-                allowed = (
-                    "augmentations that move masks and points too, or say that they stay (flip, crop, colour, erase)"
-                )
-                raise RecipeError(
-                    "labels of places would not fit its pictures", where=op.where, found=op.kind, allowed=allowed
-                )
             if isinstance(op.view, Moves) and geometry == "mask" and y.shape[1:] != size:
                 allowed = f"{size}, as the pictures: they are moved together"
                 raise RecipeError("masks of another size", where=op.where, found=y.shape[1:], allowed=allowed)
@@ -167,6 +163,13 @@ class Views:
             raise FactoryError(
                 "gives other labels", where="augment", found=np.shape(moved), allowed=str(y[index].shape)
             )
+
+    def check_stay(self, allowed: str = "none, or one that says that all stays at its place") -> None:
+        """Raise RecipeError where an augmentation neither moves labels of places nor says that what it shows stays."""
+        for op in self.ops:
+            if not isinstance(op.view, Moves) and not getattr(op.view, "stays", False):
+                what = "labels of places would not fit what it shows"
+                raise RecipeError(what, where=op.where, found=op.kind, allowed=allowed)
 
     @property
     def mixes(self) -> bool:
