@@ -206,7 +206,9 @@ class Arrow(Reading):
         """Class names, and the number of each label."""
         first = files["train"][0]
         schema = _arrow.schema(first, f"data.path: {first.name}")
-        given = self.classes or next((_arrow.class_names(schema, name) for name in listed(self.label)), ())
+        columns = listed(self.label)
+        of_file = _arrow.class_names(schema, columns[0]) if len(columns) == 1 else ()  # of several each has its own
+        given = self.classes or of_file
         names = named(given, "data.classes" if self.classes else f"data.path: {first.name}") if given else None
         if not self.label and not self.pair:
             return task.unlabelled(names, "data.classes")

@@ -107,6 +107,13 @@ def test_lists_of_names_and_rows_of_bits(tmp_path: Path) -> None:
     assert data.classes == ("0", "1") and rows(data)[TEXTS[1]] == [0, 1]  # one label each, by number
 
 
+def test_of_several_columns_each_is_a_label_whatever_its_numbers_are_called(tmp_path: Path) -> None:
+    columns = {"text": TEXTS, "label": [i % 2 for i in range(COUNT)], "other": [int(i % 5 == 0) for i in range(COUNT)]}
+    path = save(tmp_path, columns, {"names": ["no", "yes"], "_type": "ClassLabel"})
+    data = load(path, MultiLabel(), label=("label", "other"))
+    assert data.classes == ("label", "other") and rows(data)[TEXTS[5]] == [1, 1]
+
+
 def test_tags_of_words_are_those_of_the_same_text(tmp_path: Path) -> None:
     """Numbers of an order of their own, as ``datasets`` keeps them, beside a file of texts."""
     order = ["O", "B-num", "I-num", "B-film", "I-film"]
