@@ -92,11 +92,12 @@ def heap(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def several(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Processes that train together."""
-    first, *others = found["ratio"]
-    shares = (
-        f"{way}: {', '.join(f'{kind} {ratio:.2f}' for kind, ratio in found['ratio'][way].items())}" for way in others
-    )
-    yield f"images a second of a ResNet-20, over {first}", "; ".join(shares)
+    for net, row in found["nets"].items():
+        first, *others = row["ratio"]
+        shares = (
+            f"{way}: {', '.join(f'{kind} {ratio:.2f}' for kind, ratio in row['ratio'][way].items())}" for way in others
+        )
+        yield f"images a second of a {net}, over {first}", "; ".join(shares)
 
 
 PARTS = (

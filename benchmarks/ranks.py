@@ -1,6 +1,7 @@
 """Images a second: one process of one thread, one of two, and two processes of one thread (``build --launch``).
 
-Each is a fresh program that trains a network on made pictures and lets it answer a view of them, as a teacher does.
+Each is a fresh program that trains a network on made pictures and lets it answer a view of them, as a teacher does:
+a ResNet-20, whose 19 BatchNorms ask the other process twice a step each, and a transformer, which has none.
 ``--rounds`` times they take turns, on a machine that does nothing else; told are medians.
 """
 
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import _common
 import _launcher
@@ -34,17 +36,22 @@ from edgekd.learn.train import TrainingJob
 from edgekd.spec import target
 from edgekd.spec.recipe import Augment, Schedule
 
-NET = {"kind": "resnet", "depth": 20, "width": 16}
+VIT = {"image_size": 32, "patch_size": 4, "hidden_size": 128, "intermediate_size": 512}
+VIT |= {"num_hidden_layers": 4, "num_attention_heads": 4}
+NETS: dict[str, dict[str, Any]] = {
+    "ResNet-20": {"kind": "resnet", "depth": 20, "width": 16},
+    "ViT": {"kind": "transformers", "name": "ViTForImageClassification", "config": VIT},
+}
 SHAPE, CLASSES, BATCH = (32, 32, 3), 10, 64
 WAYS = {"one process, one thread": (1, 1), "one process, two threads": (1, 2), "two processes, one thread": (2, 1)}
 KINDS = ("training", "teacher pass", "quantization-aware training")
 LEAST = {KINDS[0]: 1.7, KINDS[1]: 1.8}
 
 
-def module_of(kind: str) -> nn.Module:
+def module_of(net: str, kind: str) -> nn.Module:
     """The network of a kind of work."""
     torch.manual_seed(0)
-    module: nn.Module = plugins.build("models", NET, "net").build((3, 32, 32), CLASSES)
+    module: nn.Module = plugins.build("models", NETS[net], "net").build((3, 32, 32), CLASSES)
     if kind != KINDS[2]:
         return module
     spec = TensorSpec("input", (None, 3, 32, 32))
@@ -54,9 +61,9 @@ def module_of(kind: str) -> nn.Module:
     return Int8Qat(freeze_bn_after=1.0, bias_correction=False).apply(student, Context(numerics, 1, batches)).module
 
 
-def work(kind: str, feed: Feed, batch: int) -> float:
+def work(net: str, kind: str, feed: Feed, batch: int) -> float:
     """Images a second of one kind of work; of a training its second epoch, validation among it."""
-    module, count = module_of(kind), feed.length("train")
+    module, count = module_of(net, kind), feed.length("train")
     if kind == KINDS[1]:
         with predictions.accelerated(module):
             predictions.predict_view(module, feed, 0)
@@ -72,23 +79,23 @@ def work(kind: str, feed: Feed, batch: int) -> float:
     return train.fit(module, TrainingJob(terms, feed, schedule, 0, teacher))[-1]["samples_per_s"]
 
 
-def measure(out: Path, samples: int, batch: int, threads: int) -> None:
+def measure(out: Path, net: str, samples: int, batch: int, threads: int) -> None:
     """One process's part: the first of several writes what it timed."""
     torch.set_num_threads(threads)
     data = Made(SHAPE, classes=CLASSES, train=samples, validation=batch, test=batch).load()
     feed = Feed(data, data.preprocess, Augment(flip=True, crop=4, views=1), seed=0)
     with ranks.joined(rank.of_environment(os.environ)), ranks.together():
-        rates = {kind: work(kind, feed, batch) for kind in KINDS}
+        rates = {kind: work(net, kind, feed, batch) for kind in KINDS}
         if ranks.is_first():
             out.write_text(json.dumps(rates))
 
 
-def timed(way: str, samples: int, batch: int = BATCH) -> dict[str, float]:
+def timed(net: str, way: str, samples: int, batch: int = BATCH) -> dict[str, float]:
     """Images a second of each kind of work, in one way."""
     processes, threads = WAYS[way]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rates.json"
-        numbers = {"--samples": samples, "--batch": batch, "--threads": threads}
+        numbers = {"--net": net, "--samples": samples, "--batch": batch, "--threads": threads}
         line = [sys.executable, __file__, "--measure", str(out), *(str(w) for pair in numbers.items() for w in pair)]
         environments = [{**env, "OMP_NUM_THREADS": str(threads)} for env in _launcher.environments(processes)]
         with (Path(folder) / "errors.txt").open("w+") as errors:
@@ -100,17 +107,9 @@ def timed(way: str, samples: int, batch: int = BATCH) -> dict[str, float]:
         return rates
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=64 * 40, help="of an epoch, and of a teacher's view")
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--batch", type=int, default=BATCH, help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.measure:
-        return measure(args.measure, args.samples, args.batch, args.threads)
-    rounds = [{way: timed(way, args.samples) for way in WAYS} for _ in range(args.rounds)]
+def compared(net: str, count: int, samples: int) -> dict[str, Any]:
+    """A network's images a second in each way, medians of ``count`` rounds, and over those of the first way."""
+    rounds = [{way: timed(net, way, samples) for way in WAYS} for _ in range(count)]
     rates = {way: {kind: statistics.median(r[way][kind] for r in rounds) for kind in KINDS} for way in WAYS}
     first = rates["one process, one thread"]
     ratios = {way: {kind: rates[way][kind] / first[kind] for kind in KINDS} for way in WAYS}
@@ -118,11 +117,26 @@ def main() -> None:
     two = ratios["two processes, one thread"]
     held = {f"{kind}: at least {least} x": two[kind] >= least for kind, least in LEAST.items()}
     for way, row in rates.items():
-        print(f"{way}: " + ", ".join(f"{kind} {row[kind]:.0f} images/s ({ratios[way][kind]:.2f} x)" for kind in KINDS))
-    print(held)
-    result = {"images_per_s": rates, "ratio": ratios, "ms_a_batch": steps, "rounds": rounds, "held": held}
-    _common.write("ranks", result)
-    sys.exit(0 if all(held.values()) else 1)
+        shares = ", ".join(f"{kind} {row[kind]:.0f} images/s ({ratios[way][kind]:.2f} x)" for kind in KINDS)
+        print(f"{net}, {way}: {shares}", flush=True)
+    print(held, flush=True)
+    return {"images_per_s": rates, "ratio": ratios, "ms_a_batch": steps, "rounds": rounds, "held": held}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=64 * 40, help="of an epoch, and of a teacher's view")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--net", choices=NETS, help="one of them alone")
+    parser.add_argument("--batch", type=int, default=BATCH, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        return measure(args.measure, args.net, args.samples, args.batch, args.threads)
+    nets = {net: compared(net, args.rounds, args.samples) for net in ([args.net] if args.net else NETS)}
+    _common.write("ranks", {"nets": _common.written("ranks").get("nets", {}) | nets})
+    sys.exit(0 if all(all(net["held"].values()) for net in nets.values()) else 1)
 
 
 if __name__ == "__main__":

