@@ -161,6 +161,7 @@ def _by_folder(root: Path, rows: Mapping[str, Cells], column: str) -> dict[str, 
         return _one_each((ROLES[folder.lower()], cells) for folder, cells in rows.items())
     cells = rows[""]
     if not folders:
+        _folders.refuse_unread_splits(place.name for place in _folders.entries(root) if place.is_dir())
         return {"train": cells}
     index: dict[str, list[int]] = {folder: [] for folder in folders}
     for i, path in enumerate(cells.columns[column]):

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -230,7 +230,7 @@ def _refuse_unclear(folders: list[Path], where: str) -> None:
     """Raise DataError where what would be classes looks like splits, by another name or one level too deep."""
     for folder in folders:
         below = [place.name for place in entries(folder) if place.is_dir()]
-        split = next((word for word in re.split(r"[\W\d_]+", folder.name.lower()) if word in ROLES), None)
+        split = next(iter(split_words(folder.name)), None)
         if below and all(name.lower() in ROLES for name in below):
             nested, allowed = f"{folder.name}/{below[0]}", f"{below[0]}/{folder.name}, or data.path at {folder.name}"
             raise DataError("a split inside of a folder", where=where, found=nested, allowed=allowed)
@@ -239,6 +239,24 @@ def _refuse_unclear(folders: list[Path], where: str) -> None:
             raise DataError(
                 "a split or a class", where=where, found=folder.name, allowed=CALLED[ROLES[split]], hint=hint
             )
+
+
+def split_words(name: str) -> list[str]:
+    """The words of a file's or folder's name that say a split: ``test`` of ``my_Test2017-0.tar``."""
+    return [word for word in re.split(r"[\W\d_]+", name.lower()) if word in ROLES]
+
+
+def refuse_unread_splits(folders: Iterable[str]) -> None:
+    """Raise DataError where all files would be for training, and a folder seems to be of another split.
+
+    Args:
+        folders: the names of those that would say a split; none is called as one.
+    """
+    for name in folders:
+        if split := next((word for word in split_words(name) if ROLES[word] != "train"), None):
+            hint = "rename it, that of training, too; or move away what is not to be read"
+            what, allowed = "a folder that may be a split, and would be trained on", CALLED[ROLES[split]]
+            raise DataError(what, where="data.path", found=name, allowed=allowed, hint=hint)
 
 
 def _inside(folder: Path) -> list[Path]:

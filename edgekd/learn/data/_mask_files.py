@@ -214,11 +214,10 @@ def _roles(lying: Lying) -> dict[str, str]:
     Raises:
         DataError: a picture outside of them, two folders for one split, no split for training.
     """
-    folders: dict[str, str] = {}
-    for path in lying.pictures:
-        above = path.split("/")[:-1][: 2 if lying.beside else 1]
-        folders[path] = next((folder for folder in above if folder.lower() in ROLES), "")
+    above = {path: path.split("/")[:-1][: 2 if lying.beside else 1] for path in lying.pictures}
+    folders = {path: next((name for name in names if name.lower() in ROLES), "") for path, names in above.items()}
     if not any(folders.values()):
+        _folders.refuse_unread_splits(name for names in above.values() for name in names)
         return dict.fromkeys(folders, "train")
     by_role: dict[str, set[str]] = {}
     for path, folder in folders.items():

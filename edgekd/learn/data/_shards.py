@@ -32,7 +32,8 @@ class Part(NamedTuple):
 
 
 def by_split(path: str, endings: tuple[str, ...], allowed: str) -> dict[str, list[Path]]:
-    """The files of each split that has some, sorted by name. A split's are called so, or lie in a folder that is.
+    """The files of each split that has some, sorted by name. Any word of a file's name, or of a folder's that it
+    lies in, may say its split: ``imagenet1k-validation-00.tar``, ``my_test/0.tar``.
 
     Args:
         path: a folder, or a single file.
@@ -40,7 +41,8 @@ def by_split(path: str, endings: tuple[str, ...], allowed: str) -> dict[str, lis
         allowed: for the error where there are none.
 
     Raises:
-        DataError: no files, none for training, one of no split beside others, or some of ``-00000-of-00004`` missing.
+        DataError: no files, none for training, one of no split beside others, one whose name says two, or some of
+            ``-00000-of-00004`` missing.
     """
     root = Path(path)
     if root.is_file() and root.suffix in endings:
@@ -49,8 +51,7 @@ def by_split(path: str, endings: tuple[str, ...], allowed: str) -> dict[str, lis
     for file in sorted(file for file in root.rglob("*") if file.suffix in endings):
         if file.name.startswith((".", "cache-")) or not file.is_file():  # datasets keeps there what it computed
             continue
-        words = [re.split(r"[^A-Za-z]", part)[0].lower() for part in file.relative_to(root).parts]
-        role = next((ROLES[word] for word in words if word in ROLES), None)
+        role = _role_of(file.relative_to(root))
         (others if role is None else by_role.setdefault(role, [])).append(file)
     where = f"data.path: {root.name}"
     if not by_role and not others:
@@ -66,6 +67,36 @@ def by_split(path: str, endings: tuple[str, ...], allowed: str) -> dict[str, lis
     if "train" not in by_role:
         raise DataError("no shards for training", where=where, found=sorted(by_role), allowed=CALLED["train"])
     return {role: by_role[role] for role in ("train", "validation", "test") if role in by_role}
+
+
+def notes(path: str, by_role: Mapping[str, Sequence[Path]]) -> Iterator[str]:
+    """On validation and on test where their files are of several sets, as MNLI's ``matched`` and ``mismatched``.
+
+    Args:
+        path, by_role: what ``by_split`` was given, and gave.
+    """
+    for role in ("validation", "test"):
+        sets = sorted({_set_of(file.relative_to(path)) for file in by_role.get(role, ())})
+        if len(sets) > 1:
+            listed = ", ".join(sets[:8]) + (", ..." if len(sets) > 8 else "")
+            yield f"{role} is read from files of several names as one split: {listed}"
+
+
+def _set_of(file: Path) -> str:
+    """The name that says a file's split, up to the number behind that: what shards of one set have in common."""
+    part = next(part for part in file.parts if _folders.split_words(part))
+    first = min(part.lower().index(word) for word in _folders.split_words(part))
+    return part[:first] + re.split(r"\d", Path(part).stem[first:])[0].rstrip("-_. ")
+
+
+def _role_of(file: Path) -> str | None:
+    """The split that a file's name or those of its folders say; None: they say none."""
+    words = [word for part in file.parts for word in _folders.split_words(part)]
+    if len({ROLES[word] for word in words}) > 1:
+        hint = "rename the file, or its folder"
+        where, allowed = f"data.path: {file.as_posix()}", "the name of one split"
+        raise DataError("a shard of two splits", where=where, found=", ".join(words), allowed=allowed, hint=hint)
+    return ROLES[words[0]] if words else None
 
 
 def fingerprint(root: Path, by_role: Mapping[str, Sequence[Path]], fields: bytes) -> str:

@@ -53,7 +53,7 @@ class Rows:
 @dataclass(frozen=True)
 class Arrow(Reading):
     """A folder that ``save_to_disk`` of ``datasets`` made; or one with ``train-*.parquet``, and ``test`` and
-    ``validation`` (or ``val``) alike, or with folders of these names; or a single file.
+    ``validation`` (or ``val``) alike, these words anywhere in a name, or with folders of such names; or a single file.
 
     Needs pyarrow. Files of Arrow are read where they lie; packed ones and those of Parquet are unpacked into one file
     in the cache while a build runs.
@@ -133,7 +133,7 @@ class Arrow(Reading):
         shares = {"validation": self.validation, "test": self.test}
         pairs = np.arange(len(splits["train"])) // 2 if self.pair else None
         splits, carved = carve_missing(splits, shares, self.split_seed, pairs, "pair")
-        notes = (*notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
+        notes = (*_shards.notes(self.path, files), *notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
         ops = self._ops(splits["train"])
         if tags:
             splits = {role: _tagged.split_of_tokens(split, ops[0]) for role, split in splits.items()}

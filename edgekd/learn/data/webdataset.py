@@ -47,8 +47,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class Webdataset(Reading):
-    """``path/train-0000.tar``, and ``test`` and ``validation`` (or ``val``) alike; or ``path/train/*.tar``; or all for
-    training, whatever they are called.
+    """``path/train-0000.tar``, and ``test`` and ``validation`` (or ``val``) alike, these words anywhere in the name; or
+    ``path/train/*.tar``; or all for training, where no name holds such a word.
 
     Nothing is unpacked to the disk. Pictures are read as a person sees them, see ``_encoded.py``.
 
@@ -97,7 +97,8 @@ class Webdataset(Reading):
         """Look through every shard, decode every picture once, carve off what has no shards, check everything."""
         seen, left_out = Seen(), Counter[str]()
         check_geometry(task, self.size)
-        rows = {role: self._read(role, shards, left_out, task) for role, shards in self._shards.items()}
+        shards = self._shards
+        rows = {role: self._read(role, of, left_out, task) for role, of in shards.items()}
         names, labels, notes = self._numbered(rows, task)
         splits = {}
         for role, of in rows.items():
@@ -118,7 +119,7 @@ class Webdataset(Reading):
         if left_out:
             listed = ", ".join(f"{count:,} .{ending}" for ending, count in left_out.most_common(8))
             notes = (*notes, f"left out of the shards, as neither picture nor label: {listed}")
-        notes = (*notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
+        notes = (*_shards.notes(self.path, shards), *notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
         dataset = Dataset(splits["train"], splits["validation"], splits["test"], names, image_ops(255.0), notes=notes)
         return checked(dataset, f"data.path: {Path(self.path).name}", task)
 

@@ -224,6 +224,15 @@ def test_pictures_in_the_folder_of_no_split_and_splits_without_a_table(tmp_path:
         source(tmp_path).load()
 
 
+def test_folders_that_may_be_splits_are_not_trained_on(tmp_path: Path) -> None:
+    names = [f"my_{part}/{i:02}.png" for i in range(8) for part in ("train", "test")]
+    draw(tmp_path, names)
+    save(tmp_path / "metadata.csv", [row(name, i) for i, name in enumerate(names)])
+    with pytest.raises(DataError, match=r"may be a split, and would be trained on; found '?my_test'?; allowed: test"):
+        source(tmp_path).load()
+    assert len(source(tmp_path, split="part").load().test) == 4
+
+
 def test_keys_of_a_table_without_one() -> None:
     for key in ("file", "label", "split"):
         with pytest.raises(RecipeError, match=f"{key}: allowed is none without metadata"):

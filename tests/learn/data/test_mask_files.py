@@ -84,6 +84,12 @@ def test_splits_are_carved_where_no_folder_says_them(tmp_path: Path) -> None:
     assert len(source(tmp_path, limit=8, validation=2, test=2).load(Segmentation()).train) == 4
 
 
+def test_folders_that_may_be_splits_are_not_trained_on(tmp_path: Path) -> None:
+    lay(tmp_path, "images/town_{split}/{i}.png", "masks/town_{split}/{i}.png")
+    with pytest.raises(DataError, match=r"may be a split, and would be trained on; found '?town_valid'?"):
+        source(tmp_path).load(Segmentation())
+
+
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
 def test_a_mask_is_made_one_size_as_its_picture_is(tmp_path: Path, fit: Any) -> None:
     """A picture that shows its mask shows it afterwards."""

@@ -56,12 +56,26 @@ def shards(root: Path, *names: str, count: int = 12) -> Path:
         (("train-0.tar", "train-1.tar", "test-0.tar"), [22, 2, 12]),
         (("a/0.tar", "a/1.tar"), [20, 2, 2]),
         (("train/0.tar", "val/0.tar", "test/0.tar"), [12, 12, 12]),
+        (("imagenet1k-train-0000.tar", "imagenet1k-validation-00.tar", "in_Test2017.tar"), [12, 12, 12]),
+        (("my.train/0.tar", "my-val/val_0.tar", "0/test-data/a.tar"), [12, 12, 12]),
     ],
 )
 def test_shards_of_splits(tmp_path: Path, names: tuple[str, ...], sizes: list[int]) -> None:
     data = Webdataset(str(shards(tmp_path, *names)), classes=("cat", "dog")).load()
     assert [len(split) for split in data.splits.values()] == sizes and data.classes == ("cat", "dog")
     assert data.train.names is not None and data.train.names[0].startswith("s/0")
+
+
+def test_a_name_that_says_two_splits_is_refused_and_sets_that_are_one_split_are_told(tmp_path: Path) -> None:
+    for name in ("train/val-0.tar", "test-train.tar"):
+        with pytest.raises(
+            DataError, match=rf"data\.path: {name}: a shard of two splits; found '(train, val|test, tr)"
+        ):
+            Webdataset(str(shards(tmp_path / name[:3], name))).load()
+    names = ("mnli-train-0.tar", "mnli-val_matched-0.tar", "mnli-val_matched-1-a.tar", "val_other/0.tar")
+    data = Webdataset(str(shards(tmp_path / "several", *names, count=6))).load()
+    assert data.notes[0] == "validation is read from files of several names as one split: mnli-val_matched, val_other"
+    assert len(data.validation) == 18 and not any("several names" in note for note in data.notes[1:])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
