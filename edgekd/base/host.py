@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypedDict
 
@@ -203,10 +203,28 @@ def joules() -> float | None:
 
 
 def memory() -> int | None:
-    """The machine's memory in bytes."""
+    """The memory in bytes that this process may use: the machine's, or less where a container or a job says so."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_memory_limits()])
+
+
+def _memory_limits() -> Iterator[int]:
+    """The limits in bytes of the control groups that this process is in, each inside of another, of version 2 and 1.
+
+    In a container the group's own folder is often what is mounted, and the path that the kernel tells leads nowhere.
+    """
+    lines = (_read("/proc/self/cgroup") or "").splitlines()
+    groups = [("", "/"), ("memory", "/"), *(tuple(line.split(":", 2)[1:]) for line in lines if line.count(":") > 1)]
+    for kinds, path in groups:
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        folder, name = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes") if kinds else ("/sys/fs/cgroup", "memory.max")
+        parts = [part for part in path.split("/") if part]
+        for count in range(len(parts) + 1):
+            text = _read("/".join([folder, *parts[:count], name])) or ""
+            if text.isdigit():  # "max": there is none
+                yield int(text)
 
 
 @functools.cache

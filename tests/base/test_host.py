@@ -119,3 +119,21 @@ def test_nothing_third_party_is_imported() -> None:
     env = {**os.environ, "PYTHONPATH": root}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_memory_is_what_the_control_groups_leave(machine: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = host.memory()
+    if whole is None:
+        pytest.skip("this system does not say how much memory there is")
+    machine["/proc/self/cgroup"] = "12:cpu,cpuacct:/a\n0::/user.slice/job"
+    machine["/sys/fs/cgroup/user.slice/job/memory.max"] = "max"
+    assert host.memory() == whole
+    machine["/sys/fs/cgroup/user.slice/memory.max"] = "4096000"
+    assert host.memory() == 4_096_000
+    machine["/sys/fs/cgroup/memory.max"] = "8192"  # all that a container sees
+    assert host.memory() == 8192
+    machine["/proc/self/cgroup"] = "4:memory:/docker/1f"
+    machine["/sys/fs/cgroup/memory/docker/1f/memory.limit_in_bytes"] = "4096"
+    assert host.memory() == 4096
+    machine["/sys/fs/cgroup/memory/docker/1f/memory.limit_in_bytes"] = "9223372036854771712"  # none
+    assert host.memory() == 8192

@@ -48,10 +48,11 @@ class LabelsByHead:
         read: dict[str, Dataset] = {}
         for name, source in self.sources.items():
             try:
-                read[name] = loaded(source, tasks[name])
+                dataset = loaded(source, tasks[name])
             except EdgekdError as err:
                 err.put_in(f"heads.{name}")
                 raise
+            read[name] = _sharing(dataset, next(iter(read.values())), f"heads.{name}") if read else dataset
         return joined(read, tasks)
 
 
@@ -153,6 +154,28 @@ def _check(name: str, dataset: Dataset, base: Dataset, task: Task, first: str) -
         raise DataError("other tokens, or pictures, than a head before it", where=where, allowed=f"those of {first}")
 
 
+def _sharing(dataset: Dataset, first: Dataset, where: str) -> Dataset:
+    """The data of a further head with the samples of the first one, where those are the same in the same order: of
+    several heads what is decoded is in memory twice at most, and not once a head.
+
+    Raises:
+        DataError: other samples of the same names.
+    """
+    parts = {}
+    for role, split in dataset.splits.items():
+        other = first.splits[role]
+        if _are_alike(other, split):
+            _check_samples(other, split, np.arange(len(split)), f"{where} ({role})")
+            split = replace(split, x=other.x)
+        parts[role] = split
+    return replace(dataset, **parts)
+
+
+def _are_alike(split: Split, other: Split) -> bool:
+    """Whether the samples of two splits are called alike, in the same order."""
+    return len(split) == len(other) and split.names == other.names
+
+
 class _Place(NamedTuple):
     split: str
     number: int
@@ -166,7 +189,7 @@ def _labels(dataset: Dataset, base: Dataset, where: str) -> dict[str, AnyArray]:
     labels: dict[str, AnyArray] = {}
     for role, split in base.splits.items():
         same = dataset.splits[role]
-        if len(split) == len(same) and split.names == same.names:
+        if _are_alike(split, same):
             _check_samples(split, same, np.arange(len(split)), f"{where} ({role})")
             if same.y is not None:
                 labels[role] = same.y

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from edgekd.learn.data._decoding import Decoded, Decoder, Facts, Item, Pool
 
 CHUNK = 256  # samples that a worker decodes at once where nothing says how many are needed
 FEW = 8  # samples that are sooner decoded here than by a worker
-SHARE = 0.25  # of the machine's memory: a split that takes more is not held there
+SHARE = 0.25  # of the memory that this process may use: a split that takes more is not held there
 Index = NDArray[np.int64]
 
 
@@ -83,16 +84,36 @@ class Reading:
         """
         for name, split in splits.items():
             if isinstance(split.x, Lazy):
-                kept = _hashes.recall(f"scan of {name}")
+                place = _place(name, split, split.x)
+                kept = _hashes.recall(place)
                 split.x.known = None if kept is None else Scan.read(kept)
                 count(split.x.scan.facts)
                 if kept is None:
-                    _hashes.keep(f"scan of {name}", split.x.scan.written())
+                    _hashes.keep(place, split.x.scan.written())
                 if self.lazy == "auto":
                     yield (
                         f"{name} would take more than a quarter of this machine's memory: its samples are decoded "
                         "batch by batch (data.lazy)"
                     )
+
+
+def _place(name: str, split: Split, x: Lazy) -> str:
+    """What a scan is kept as: of heads each may have carved other samples, in another order, off the same data.
+
+    Stamps are left out, and paths that don't count from the folder of the data: of what was unpacked they are others in
+    every run.
+    """
+    files, _, *where = x.columns
+    ids = split.ids if split.ids is not None else np.arange(len(x))
+    digest = hashlib.sha256(split.part.encode())
+    for column in (ids, *where, *([] if len(files) and Path(_text(files[0])).is_absolute() else [files])):
+        digest.update(f"{column.dtype} {column.shape}\0".encode())
+        digest.update(repr(column.tolist()).encode() if column.dtype == object else column.tobytes())
+    return f"scan of {name}: {digest.hexdigest()}"
+
+
+def _text(file: object) -> str:
+    return _files.text(file) if isinstance(file, bytes) else str(file)
 
 
 class Scan(NamedTuple):

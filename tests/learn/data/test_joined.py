@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekd.base.errors import DataError
-from edgekd.learn.data import Dataset, LabelsByHead, Split
+from edgekd.learn.data import Dataset, LabelsByHead, Split, _joined
 from edgekd.learn.data._joined import joined
 from edgekd.learn.data.made_slots import MadeSlots
 from edgekd.learn.data.python import Python
@@ -200,6 +200,24 @@ def test_a_source_that_can_not_be_read_for_a_head_says_for_which(tmp_path: Path)
         LabelsByHead(sources).load(TASKS)
     with pytest.raises(DataError, match=r"heads\.slots: data\.label: labels of another task; found 'intent'"):
         LabelsByHead({"slots": MadeSlots()}).load(TASKS)
+
+
+def test_samples_of_several_heads_are_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"word{i % 7} and {i}\t{i % 2}\t{i % 3}\t{i / 2}" for i in range(40)]
+    (tmp_path / "d.tsv").write_text("\n".join(["sentence\ta\tb\tc", *lines]) + "\n")
+    tasks: dict[str, Task] = {"a": Classification(), "b": Classification(), "c": Regression()}
+    sources = {name: Text(str(tmp_path / "d.tsv"), label=name) for name in tasks}
+    held: dict[str, Dataset] = {}
+    monkeypatch.setattr(_joined, "joined", lambda read, of: held.update(read) or joined(read, of))  # type: ignore[func-returns-value]
+    whole = LabelsByHead(sources).load(tasks)
+    assert sum(map(len, whole.splits.values())) == 40
+    alike = [name for name, of in held.items() if of.train.names == held["a"].train.names]
+    assert "a" in alike and all(held[name].train.x is held["a"].train.x for name in alike)
+    (tmp_path / "p").mkdir()
+    for part in ("train", "dev", "test"):
+        (tmp_path / "p" / f"{part}.tsv").write_text("\n".join(["sentence\ta\tb\tc", *lines]) + "\n")
+    LabelsByHead({name: Text(str(tmp_path / "p"), label=name) for name in tasks}).load(tasks)
+    assert all(held[name].test.x is held["a"].test.x for name in "bc")
 
 
 def labelled_by_name() -> list[tuple[np.ndarray, dict[str, np.ndarray | None]]]:

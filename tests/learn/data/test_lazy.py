@@ -203,6 +203,14 @@ def test_one_pass_is_kept_for_the_very_same_data(folder: Path, tmp_path: Path, m
     assert again[:3] == known[:3] and again.facts == known.facts and np.array_equal(again.hashes, known.hashes)
 
 
+def test_a_pass_over_other_samples_of_the_same_data_is_not_what_is_kept(folder: Path, tmp_path: Path) -> None:
+    """Heads carve off the same data, one by class and another at random."""
+    with _hashes.remembered_in(tmp_path, "one"):
+        for seed in (0, 1, 0):
+            x = Imagefolder(str(folder), lazy=True, workers=0, split_seed=seed).load().train.x
+            assert isinstance(x, Lazy) and np.array_equal(x.scan.hashes, _lazy.hashed(np.asarray(x)))
+
+
 def test_a_decoder_says_what_it_reads(folder: Path) -> None:
     decoder = Pictures(str(folder), "train: {name}", None, False, (12, 10, 3))
     about = os.stat(folder / "ant" / "0.jpg")
