@@ -33,7 +33,12 @@ def floats(labels: AnyArray, split: str, at: At) -> NDArray[np.float32]:
 def doubles(labels: AnyArray, split: str, at: At) -> NDArray[np.float64]:
     """The same in float64, where whole numbers may be large. Raises as ``floats``."""
     if labels.dtype.kind in "USO":
-        labels = np.array([_number(label, at(split, i)) for i, label in enumerate(labels.tolist())])
+        numbers = [_number(label, at(split, i)) for i, label in enumerate(labels.tolist())]
+        for i, row in enumerate(numbers):
+            if len(row) != len(numbers[0]):
+                what, allowed = "another number of labels than the first sample has", str(len(numbers[0]))
+                raise DataError(what, where=at(split, i), found=len(row), allowed=allowed)
+        labels = np.array(numbers)
     if labels.dtype.kind not in "biuf" or labels.ndim < 1:
         raise DataError("labels are numbers", where=at(split, 0), found=str(labels.dtype), allowed="numbers")
     rows = labels.reshape(len(labels), -1)

@@ -4,6 +4,7 @@ from edgekd.learn.data._archive import read_all as read_arrays
 from edgekd.learn.data._base import Dataset, Pipeline, Samples, Source, Split
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.learn.data._checks import loaded
+from edgekd.learn.data._clips import is_wav, wav_facts
 from edgekd.learn.data._encoded import looked_at
 from edgekd.learn.data._files import size_of as file_size
 from edgekd.learn.data._files import unpacked as file_content
@@ -35,6 +36,7 @@ __all__ = [
     "from_splits",
     "grouped",
     "header_of",
+    "is_wav",
     "loaded",
     "looked_at",
     "read_arrays",
@@ -42,5 +44,6 @@ __all__ = [
     "remembered_in",
     "same_name",
     "taken_first",
+    "wav_facts",
     "without",
 ]

@@ -226,9 +226,10 @@ def holds_texts(column: pyarrow.Array) -> bool:
 
 
 def holds_files(column: pyarrow.Array) -> bool:
-    """Whether a column is of bytes, or of what ``datasets`` makes of pictures."""
+    """Whether a column is of bytes, or of what ``datasets`` makes of pictures: a struct with such a field."""
     kinds = pyarrow.types
-    return bool(kinds.is_struct(column.type) or kinds.is_binary(column.type) or kinds.is_large_binary(column.type))
+    of_datasets = kinds.is_struct(column.type) and column.type.get_field_index("bytes") >= 0
+    return bool(of_datasets or kinds.is_binary(column.type) or kinds.is_large_binary(column.type))
 
 
 def _is_text(kind: pyarrow.DataType) -> bool:

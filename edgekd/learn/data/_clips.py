@@ -7,7 +7,7 @@ import struct
 import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from edgekd.base.samples import fit
 from edgekd.learn.data import _files
 from edgekd.learn.data._decoding import Decoded, Item
 
+UNREADABLE = (wave.Error, EOFError, RuntimeError, struct.error, ValueError, ArithmeticError)  # of a damaged header
 _PCM = bytes.fromhex("0100000000001000800000aa00389b71")  # the GUID of PCM in a header that is extensible
 Clip = NDArray[np.int16]
 
@@ -55,6 +56,31 @@ class Clips:
         return self.naming + _files.named(item)
 
 
+class Facts(NamedTuple):
+    """What the header of a wav file says: samples, and how many in a second."""
+
+    length: int
+    rate: int
+
+
+def wav_facts(data: bytes, where: str) -> Facts:
+    """What the header of a wav file says.
+
+    Raises:
+        DataError: not a wav file.
+    """
+    try:
+        with wave.open(io.BytesIO(_plain(data)), "rb") as file:
+            return Facts(file.getnframes(), file.getframerate())
+    except UNREADABLE as err:
+        raise DataError(f"not a wav file ({str(err) or 'it ends too soon'})", where=where) from err
+
+
+def is_wav(data: bytes) -> bool:
+    """Whether bytes begin as a wav file does; a picture of WebP, too, is one of RIFF."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
+
+
 def read_wav(data: bytes, rate: int, where: str) -> Clip:
     """The samples of a wav file, (S,) int16.
 
@@ -66,7 +92,7 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
         with wave.open(io.BytesIO(_plain(data)), "rb") as file:
             channels, width, clip_rate, count = file.getparams()[:4]
             frames = file.readframes(count)
-    except (wave.Error, EOFError, RuntimeError, struct.error, ValueError, ArithmeticError) as err:
+    except UNREADABLE as err:
         raise DataError(f"not a wav file of PCM samples ({str(err) or 'it ends too soon'})", where=where) from err
     if channels != 1:
         raise DataError("not one channel", where=where, found=f"{channels} channels", allowed="mono")

@@ -183,20 +183,7 @@ def _image(data: bytes, where: str, mode: str | None, seen: Seen) -> Image.Image
 
 
 def looked_at(data: bytes, where: str) -> tuple[int, int, bool]:
-    """Height and width of an encoded picture, and whether it is grey, by its header alone.
-
-    Raises:
-        DataError: no picture of a kind that is read.
-    """
-    try:
-        file = opened(data, where)
-    except (UnidentifiedImageError, *DECODABLE) as err:
-        raise DataError(f"not a picture ({err})", where=where) from err
-    return file.height, file.width, file.mode in ("1", "L", "LA", "I;16", "I", "F")
-
-
-def size_of(data: bytes, where: str) -> tuple[int, int]:
-    """Height and width of an encoded picture as it is read, turned as its EXIF says.
+    """Height and width of an encoded picture as it is read, turned as its EXIF says; and whether it is grey.
 
     Raises:
         DataError: no picture of a kind that is read.
@@ -206,7 +193,13 @@ def size_of(data: bytes, where: str) -> tuple[int, int]:
         turned = file.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
     except (UnidentifiedImageError, *DECODABLE) as err:
         raise DataError(f"not a picture ({err})", where=where) from err
-    return (file.width, file.height) if turned else (file.height, file.width)
+    height, width = (file.width, file.height) if turned else (file.height, file.width)
+    return height, width, file.mode in GREY or file.mode in WHITE
+
+
+def size_of(data: bytes, where: str) -> tuple[int, int]:
+    """Height and width of an encoded picture; see ``looked_at``."""
+    return looked_at(data, where)[:2]
 
 
 def opened(data: bytes, where: str) -> Image.Image:

@@ -17,7 +17,8 @@ UNKNOWN = -1  # the label of a place, or of a column of several labels, that nob
 
 def check(labels: AnyArray, task: Task, where: str) -> None:
     """Raise DataError where none of a split's labels is known: its value would be of no sample."""
-    if _is_ours(task) and len(labels) and not _known(labels).any():
+    rows = _rows(labels, task)
+    if _is_ours(task) and rows.size and not _known(rows).any():
         raise DataError("no label is known in this split", where=where, allowed="at least one")
 
 
@@ -46,11 +47,18 @@ def _one_of_all(labels: AnyArray, task: Task) -> NDArray[np.float64] | None:
 
     Of a dense task all places count as one number, of pairs the score.
     """
-    rows = labels[:, 1:] if task.pairs else labels.reshape(-1, 1) if task.dense or labels.ndim == 1 else labels
+    rows = _rows(labels, task)
     known = _known(rows)
     low, high = (np.iinfo(np.int64).min, np.iinfo(np.int64).max) if rows.dtype.kind in "iu" else (-np.inf, np.inf)
     least, most = rows.min(axis=0, initial=high, where=known), rows.max(axis=0, initial=low, where=known)
     return None if (least < most).any() else np.asarray(np.where(known.any(axis=0), least, np.nan), np.float64)
+
+
+def _rows(labels: AnyArray, task: Task) -> AnyArray:
+    """(M, K) what may be known of labels: of a dense task every place, of pairs the score and not the pair's number."""
+    if task.pairs:
+        return labels[:, 1:]
+    return labels.reshape(-1, 1) if task.dense or labels.ndim == 1 else labels
 
 
 def _is_ours(task: Task) -> bool:

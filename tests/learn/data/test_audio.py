@@ -19,7 +19,7 @@ from edgekd.base import batches, preprocess
 from edgekd.base.errors import DataError, RecipeError, UsageError
 from edgekd.compress._base import Context
 from edgekd.compress.int8_qat import Int8Qat
-from edgekd.learn.data._clips import read_wav
+from edgekd.learn.data._clips import is_wav, read_wav, wav_facts
 from edgekd.learn.data.audio import Audio
 from edgekd.learn.data.made_audio import MadeAudio
 from edgekd.learn.models.keyword_cnn import KeywordCnn
@@ -283,5 +283,8 @@ def test_a_wav_file_with_an_extensible_header(tmp_path: Path) -> None:
         return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
 
     assert read_wav(extensible(1), RATE, "w").tolist() == list(range(50))
+    assert is_wav(extensible(1)) and wav_facts(extensible(1), "w") == (50, RATE)
+    with pytest.raises(DataError, match="not a wav file"):
+        wav_facts(extensible(3), "w")
     with pytest.raises(DataError, match="not a wav file of PCM samples"):
         read_wav(extensible(3), RATE, "w")  # floats

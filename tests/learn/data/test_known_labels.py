@@ -87,6 +87,14 @@ def test_a_split_of_which_no_label_is_known_is_refused(kind: str, unknown: float
         read(task, y, {"validation": unknown})
 
 
+def test_pairs_without_a_score_are_none_that_is_known() -> None:
+    """The numbers of the pairs are."""
+    pairs = PAIRS.copy()
+    pairs[8:16, 1] = np.nan
+    with pytest.raises(DataError, match=r"data \(validation\): no label is known in this split"):
+        read(Embedding(size=2), pairs, {})
+
+
 @pytest.mark.parametrize(
     ("task", "y"), [(Anomaly(threshold=0.5), np.arange(24) % 2), (AnomalyMap(threshold=0.5), MASKS % 2)]
 )

@@ -15,6 +15,7 @@ from pyarrow import parquet
 from edgekd.base import plugins
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.learn.data import Dataset, loaded
+from edgekd.learn.data._batches import from_splits
 from edgekd.tasks import Task
 from edgekd.tasks.embedding import Embedding
 from edgekd.tasks.multi_label import MultiLabel
@@ -94,6 +95,11 @@ def test_what_does_not_go_together_is_told(tmp_path: Path) -> None:
         read(npz(tmp_path, np.full((24, 2), 5)), MultiLabel())
     with pytest.raises(DataError, match=r"line 3: a label that is no number; found 'much'"):
         read(tsv(tmp_path, ["1", "much", *["2"] * 22]), Regression())
+    ragged = [[1.0, 2.0] if i != 2 else [3.0] for i in range(24)]
+    given = [(ROWS[part], ragged[part]) for part in (slice(0, 8), slice(8, 16), slice(16, 24))]
+    what = r"sample 2: another number of labels than the first sample has; found '?1'?; allowed: 2"
+    with pytest.raises(DataError, match=what):
+        from_splits(given, "data", None, (), Regression())
     with pytest.raises(RecipeError, match="the labels of this source are classes alone; found 'Digits'"):
         read({"kind": "digits"}, Regression())
     with pytest.raises(RecipeError, match=r"data\.offsets: allowed is none"):
