@@ -168,7 +168,7 @@ def _sharing(dataset: Dataset, first: Dataset, where: str) -> Dataset:
             _check_samples(other, split, np.arange(len(split)), f"{where} ({role})")
             split = replace(split, x=other.x)
         parts[role] = split
-    return replace(dataset, **parts)
+    return replace(dataset, train=parts["train"], validation=parts["validation"], test=parts["test"])
 
 
 def _are_alike(split: Split, other: Split) -> bool:

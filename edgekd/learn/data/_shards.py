@@ -32,8 +32,8 @@ class Part(NamedTuple):
 
 
 def by_split(path: str, endings: tuple[str, ...], allowed: str) -> dict[str, list[Path]]:
-    """The files of each split that has some, sorted by name. Any word of a file's name, or of a folder's that it
-    lies in, may say its split: ``imagenet1k-validation-00.tar``, ``my_test/0.tar``.
+    """The files of each split that has some, sorted by name. A word anywhere in a file's name, or in that of a
+    folder above it, says its split: ``imagenet1k-validation-00.tar``, ``my_test/0.tar``.
 
     Args:
         path: a folder, or a single file.

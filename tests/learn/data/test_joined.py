@@ -208,7 +208,7 @@ def test_samples_of_several_heads_are_held_once(tmp_path: Path, monkeypatch: pyt
     tasks: dict[str, Task] = {"a": Classification(), "b": Classification(), "c": Regression()}
     sources = {name: Text(str(tmp_path / "d.tsv"), label=name) for name in tasks}
     held: dict[str, Dataset] = {}
-    monkeypatch.setattr(_joined, "joined", lambda read, of: held.update(read) or joined(read, of))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(_joined, "joined", lambda read, of: held.update(read) or joined(read, of))
     whole = LabelsByHead(sources).load(tasks)
     assert sum(map(len, whole.splits.values())) == 40
     alike = [name for name, of in held.items() if of.train.names == held["a"].train.names]

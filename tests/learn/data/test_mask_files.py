@@ -86,7 +86,7 @@ def test_splits_are_carved_where_no_folder_says_them(tmp_path: Path) -> None:
 
 def test_folders_that_may_be_splits_are_not_trained_on(tmp_path: Path) -> None:
     lay(tmp_path, "images/town_{split}/{i}.png", "masks/town_{split}/{i}.png")
-    with pytest.raises(DataError, match=r"may be a split, and would be trained on; found '?town_valid'?"):
+    with pytest.raises(DataError, match=r"may be a split, and would be trained on; found 'town_(test|valid)'"):
         source(tmp_path).load(Segmentation())
 
 
