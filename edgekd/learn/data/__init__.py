@@ -15,6 +15,7 @@ from edgekd.learn.data._joined import LabelsByHead, from_arrays
 from edgekd.learn.data._lazy import Lazy, ahead
 from edgekd.learn.data._outside import without
 from edgekd.learn.data._split import ROLES
+from edgekd.learn.data._table_files import columns_of as cells_of_table
 from edgekd.learn.data._table_files import header_of
 from edgekd.learn.data._tokenizer import read as read_vocabulary
 from edgekd.tasks import same_name
@@ -29,6 +30,7 @@ __all__ = [
     "Source",
     "Split",
     "ahead",
+    "cells_of_table",
     "file_content",
     "file_size",
     "fingerprint",

@@ -1,9 +1,10 @@
-"""Files of tables, each as columns of texts: CSV and TSV by the standard library, Parquet by pyarrow."""
+"""Files of tables, each as columns of texts: CSV, TSV and JSON lines by the standard library, Parquet by pyarrow."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from edgekd.learn.data import _arrow, _files
 from edgekd.tasks import LISTED
 
 DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
-PARQUET = ".parquet"
-ENDINGS = (*DELIMITERS, PARQUET)
+PARQUET, JSON_LINES = ".parquet", ".jsonl"
+ENDINGS = (*DELIMITERS, PARQUET, JSON_LINES)
 
 Choose = Callable[[list[str], str], Sequence[str]]
 
@@ -86,6 +87,8 @@ def read(path: Path, choose: Choose) -> Cells:
     ending = ending_of(path)
     if ending is None:
         raise DataError("no file of a table", where="data.path", found=path.name, allowed=f"*{', *'.join(ENDINGS)}")
+    if ending == JSON_LINES:
+        return _of_json_lines(path, choose, where)
     return _of_parquet(path, choose, where) if ending == PARQUET else _of_texts(path, DELIMITERS[ending], choose, where)
 
 
@@ -101,8 +104,13 @@ def header_of(path: Path) -> list[str]:
     return names
 
 
+def columns_of(path: Path, names: Sequence[str] | None) -> dict[str, list[str]]:
+    """The cells of some columns of a file, None: of all; raises what ``read`` raises."""
+    return read(path, lambda header, _: header if names is None else names).columns
+
+
 def _of_texts(path: Path, delimiter: str, choose: Choose, where: str) -> Cells:
-    lines = _lines(path, delimiter, where)
+    lines = lines_of(path, delimiter, where)
     number, header = next(lines, (1, []))
     header = [name.strip() for name in header]
     _check_header(header, f"{where}, line {number}", delimiter)
@@ -121,7 +129,7 @@ def _of_texts(path: Path, delimiter: str, choose: Choose, where: str) -> Cells:
     return Cells(path.name, dict(zip(names, columns, strict=True)), np.array(places, np.int64), "line")
 
 
-def _lines(path: Path, delimiter: str, where: str) -> Iterator[tuple[int, list[str]]]:
+def lines_of(path: Path, delimiter: str, where: str) -> Iterator[tuple[int, list[str]]]:
     """The cells of each row, with the number of its last line; empty lines aside."""
     try:
         text = _files.unpacked(path, where).decode("utf-8-sig")
@@ -136,6 +144,29 @@ def _lines(path: Path, delimiter: str, where: str) -> Iterator[tuple[int, list[s
     except csv.Error as err:
         hint = 'a text that begins with a quotation mark ends with one, and those inside are doubled: "say ""yes"""'
         raise DataError(f"can't be read ({err})", where=f"{where}, line {rows.line_num}", hint=hint) from err
+
+
+def _of_json_lines(path: Path, choose: Choose, where: str) -> Cells:
+    """An object a line, whose keys are columns; a key that a line has not is a missing value there."""
+    rows: list[dict[str, object]] = []
+    places: list[int] = []
+    number = 0
+    try:
+        for number, line in enumerate(_files.unpacked(path, where).decode("utf-8-sig").split("\n"), start=1):
+            if line.strip():
+                rows.append(dict(json.loads(line).items()))
+                places.append(number)
+    except (ValueError, AttributeError, RecursionError) as err:
+        what = f"no object of JSON ({err})"
+        raise DataError(what, where=f"{where}, line {number}", allowed='{"column": value, ...}') from err
+    header = list(dict.fromkeys(key.strip() for row in rows for key in row))
+    _check_header(header, where, ",")
+    names = list(choose(header, where))
+    columns = {
+        name: [_text(row.get(name), f"{where}, line {at}: {name}") for row, at in zip(rows, places, strict=True)]
+        for name in names
+    }
+    return Cells(path.name, columns, np.array(places, np.int64), "line")
 
 
 def _check_header(header: list[str], where: str, delimiter: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,19 @@ def by_split(cells: Cells, column: str) -> dict[str, Cells]:
     Raises:
         DataError: another word; names the row.
     """
-    rows: dict[str, list[int]] = {}
-    for i, text in enumerate(cells.columns[column]):
+    places = places_by_split(cells.columns[column], lambda i: f"{cells.at(i)}: {column}")
+    return {role: cells.some(np.array(of, np.int64)) for role, of in places.items()}
+
+
+def places_by_split(texts: Sequence[str], at: Callable[[int], str]) -> dict[str, list[int]]:
+    """The numbers of the rows of each split; ``texts``: what says each row's; ``at``: names a row. See ``by_split``."""
+    places: dict[str, list[int]] = {"train": []}
+    for i, text in enumerate(texts):
         if (role := ROLES.get(text.lower())) is None:
             allowed = [name for names in CALLED.values() for name in names]
-            raise DataError("no split", where=f"{cells.at(i)}: {column}", found=text, allowed=allowed)
-        rows.setdefault(role, []).append(i)
-    return {role: cells.some(np.array(rows.get(role, []), np.int64)) for role in dict.fromkeys(("train", *rows))}
+            raise DataError("no split", where=at(i), found=text, allowed=allowed)
+        places.setdefault(role, []).append(i)
+    return places
 
 
 def labels_of(cells: Mapping[str, Cells], label: Names, classes: tuple[str, ...], task: Task, where: str) -> Numbered:

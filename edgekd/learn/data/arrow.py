@@ -25,6 +25,7 @@ from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair
 from edgekd.tasks import CLASSES, At, Numbered, Task, named
 
 ENDINGS = (".arrow", ".parquet")
+Column = _arrow.Column
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ class Imagefolder(Reading):
             is never split by carving.
         limit: use only so many training images, spread over the classes, of metadata the first; 0: all.
         split_seed: of the carving.
-        metadata: a path from ``path`` to the table of labels, such as ``metadata.csv``: ``.csv``, ``.tsv``, either also
-            as ``.gz``, or ``.parquet``, with a header; or the name of one in the folder of each split. "": none.
+        metadata: a path from ``path`` to the table of labels, such as ``metadata.csv``: ``.csv`` or ``.tsv``, either
+            also as ``.gz``, ``.jsonl`` or ``.parquet``; or the name of one in the folder of each split. "": none.
         file: its column of the pictures' paths from ``path``, or from the split's folder where that has its own table.
         label: its column of labels, names or numbers as the task takes them; or several, a number in each: values, or
             1 and 0 of several labels. "" where the data has none.

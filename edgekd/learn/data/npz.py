@@ -154,6 +154,8 @@ class Npz:
             labels[split] = arrays[y_name]
             if offsets := self._mask_offsets(x_name, y_name, arrays):
                 labels[split] = _masks.decode(arrays[y_name], arrays[offsets], f"data.{y_name}")
+            if task.exclusive and labels[split].ndim == 2 and labels[split].shape[1] == 1:  # as Keras and MedMNIST do
+                labels[split] = labels[split][:, 0]
             check_count(range(self._count(arrays, x_name)), labels[split], f"data.{y_name}", task)
         if keys and "train" not in keys:
             raise DataError("labels in every split or in none", where="data.y_train", found=self.y_train)

@@ -1,14 +1,15 @@
-"""Texts and their labels from tab-separated files, in plain or gzip."""
+"""Texts and their labels from files of TSV or CSV, in plain or gzip."""
 
 from __future__ import annotations
 
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,24 +17,35 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _tagged, _vocabulary
+from edgekd.learn.data import _files, _table_files, _tagged, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._role_files import RoleFiles, fingerprint
 from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
+from edgekd.learn.data._table_labels import places_by_split
 from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair
 from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
 
-ENDINGS = (".tsv", ".tsv.gz")
+ENDINGS = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
+
+
+class Line(NamedTuple):
+    """The cells of a line; its number from 1, of several lines the last one's; and its first byte, 0 where the file is
+    read at once.
+    """
+
+    number: int
+    start: int
+    cells: list[str]
 
 
 @dataclass(frozen=True)
 class Rows:
     """A file's samples: ``lines[i]`` is the number of sample i's line, from 1; ``groups[i]`` is a row of names.
 
-    ``ids``: what each is called, where a column says it. ``spans``: first byte and how many of each text, where the
-    texts stay in the file.
+    ``ids``: what each is called, where a column says it; ``parts``: its split, likewise. ``spans``: first byte and how
+    many of each text, where the texts stay in the file.
     """
 
     file: str
@@ -42,18 +54,29 @@ class Rows:
     lines: list[int]
     groups: list[list[str]]
     ids: list[str]
+    parts: list[str]
     spans: list[tuple[int, int]] | None = None
+
+    def some(self, index: Sequence[int]) -> Rows:
+        """The samples of some places."""
+        columns = (self.texts, self.labels, self.lines, self.groups, self.ids, self.parts)
+        texts, labels, lines, groups, ids, parts = ([of[i] for i in index] if of else [] for of in columns)
+        spans = None if self.spans is None else [self.spans[i] for i in index]
+        return Rows(self.file, texts, labels, lines, groups, ids, parts, spans)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Text(Reading):
-    """UTF-8 files with a header line and a sample a line, tabs between the columns, nothing quoted.
+    """UTF-8 files with a header line and a sample a line: ``.tsv``, tabs between the columns, nothing quoted; or
+    ``.csv``, commas between them, and quotation marks around a text that holds a comma, a line's end or such a mark,
+    which is doubled then.
 
     Attributes:
         path: a file, off which validation and test are carved; or a folder with ``<prefix>train.tsv`` and, where they
             are there, ``<prefix>validation.tsv`` (or valid, val, dev) and ``<prefix>test.tsv``, in whatever case; or
-            each with ``.gz``.
+            each with ``.csv``, ``.tsv.gz`` or ``.csv.gz``.
         prefix: what the names of a folder's files begin with, such as ``sst2_``.
+        split: the column of a single file that says each line's split: train, validation (or val, dev) or test.
         sentence, label: names of the columns; without a label ("") the data has none. Of ``tagging`` a label is a tag
             for each word, spaces between.
         pair: the column of a second text, of tasks whose labels are of pairs: each line is two samples, one after the
@@ -70,11 +93,13 @@ class Text(Reading):
         split_seed: of the carving.
         id: the column that names each sample, for answers that were recorded elsewhere; without it they are numbered.
             The texts of a pair ``7`` are ``7/1`` and ``7/2``.
-        lazy, workers: see ``Reading``; a ``.gz`` is held in memory, and texts need no workers.
+        lazy, workers: see ``Reading``; a ``.gz``, a ``.csv`` and texts whose words have tags are held in memory, and
+            texts need no workers.
     """
 
     path: str
     prefix: str = ""
+    split: str = ""
     sentence: str = "sentence"
     label: str = "label"
     pair: str = ""
@@ -106,7 +131,11 @@ class Text(Reading):
         """Read, check, carve off what has no file, and learn the vocabulary from the training split."""
         check_pair(task, bool(self.label), self.pair)
         files = self._files()
+        if self.split and Path(self.path).is_dir():
+            what, allowed = "a split twice: by file, and by column", "none, where each split has a file"
+            raise DataError(what, where="data.split", found=self.split, allowed=allowed)
         rows = {role: self._read(path, role, task) for role, path in files.items()}
+        rows = self._by_split(rows["train"]) if self.split else rows
         names, labels, notes = self._classes(rows, task)
         for role, y in labels.items() if task.dense else ():
             _tagged.check_counts(rows[role].texts, y, partial(_line, rows[role]))
@@ -128,6 +157,8 @@ class Text(Reading):
             splits = {role: _tagged.split_of_tokens(split, op) for role, split in splits.items()}
         parts = splits["train"], splits["validation"], splits["test"]
         all_notes = (*notes, *carved, *self._beside.left_out())
+        if task.dense and self.lazy is True:
+            all_notes = (*all_notes, "texts whose words have tags are held in memory, whatever data.lazy says")
         all_notes = (*all_notes, *self.scanned(splits, lambda _: None))
         dataset = Dataset(*parts, names, (op,), notes=all_notes)
         return checked(dataset, f"data.path: {Path(self.path).name}", task)
@@ -136,13 +167,14 @@ class Text(Reading):
         split = Split(self._texts(rows, role), labels)
         if self.id:
             return replace(split, ids=np.array(rows.ids, dtype=object))
-        return split.counted(role if Path(self.path).is_dir() else "")
+        return split.counted(role if Path(self.path).is_dir() or self.split else "")
 
     def _texts(self, rows: Rows, role: str) -> Samples:
         """Those that were read, or where they lie."""
         if rows.spans is None:
             return np.array(rows.texts, dtype=object)
-        path, spans = self._files()[role], np.array(rows.spans, np.int64).reshape(-1, 2)
+        files = self._files()
+        path, spans = files.get(role, files["train"]), np.array(rows.spans, np.int64).reshape(-1, 2)
         stamp = np.full(len(spans), _files.stamp_of(path.stat()), np.int64)
         columns = (np.full(len(spans), str(path), object), stamp, *spans.T, np.array(rows.lines, np.int64))
         return Lazy(Texts("", "data.path: {file}, line {name}"), columns, None)
@@ -158,20 +190,19 @@ class Text(Reading):
     def _read(self, path: Path, role: str, task: Task) -> Rows:
         where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0
         lazy = not task.dense and self._stays(path)  # tags are held against the words
-        lines = streamed(path, where) if lazy else whole(path, where)
-        start, line = next(lines, (0, ""))
-        header = line.rstrip("\r").split("\t")
+        lines = _lines(path, where, lazy)
+        header = next(lines, Line(1, 0, [""])).cells
         keys = [key for key in ("sentence", "pair", "label") if getattr(self, key)]
         columns = [self._column(header, key, getattr(self, key), where) for key in keys]
         of_texts, of_labels = columns[: 1 + bool(self.pair)], columns[1 + bool(self.pair) :]
         by = listed(self.groups) if role == "train" else ()
         called = [self._column(header, "id", self.id, where)] if self.id else []
         grouping = [self._column(header, "groups", name, where) for name in by]
-        rows = Rows(path.name, [], [], [], [], [], [] if lazy else None)
-        for number, (start, line) in enumerate(islice(lines, limit or None), start=2):
-            cells = line.rstrip("\r").split("\t")
+        splitting = [self._column(header, "split", self.split, where)] if self.split else []
+        rows = Rows(path.name, [], [], [], [], [], [], [] if lazy else None)
+        for number, start, cells in islice(lines, None if self.split else limit or None):
             place = f"{where}, line {number}"
-            if "\0" in line:
+            if any("\0" in cell for cell in cells):
                 raise DataError("a NUL, which no text has", where=place, allowed="UTF-8")
             if len(cells) != len(header):
                 raise DataError("another number of columns than the header", where=place, found=len(cells))
@@ -191,16 +222,24 @@ class Text(Reading):
                 rows.lines.append(number)
                 rows.groups.append([cells[column] for column in grouping])
                 rows.ids.extend(f"{cells[column]}/{i}" if self.pair else cells[column] for column in called)
+                rows.parts.extend(sys.intern(cells[column]) for column in splitting)
         return rows
+
+    def _by_split(self, rows: Rows) -> dict[str, Rows]:
+        """The samples of each split that a file's column says."""
+        places = places_by_split(rows.parts, lambda i: f"{_line(rows, i)}: {self.split}")
+        lines = self.limit * (2 if self.pair else 1)
+        places["train"] = places["train"][: lines or None]
+        if not places["train"]:
+            raise DataError("a split without lines", where="data.path (train)", found=rows.file)
+        return {role: rows.some(of) for role, of in places.items()}
 
     def _stays(self, path: Path) -> bool:
         """Whether a file's texts stay there."""
-        if path.suffix == ".gz":
+        if path.suffix == ".gz" or _is_csv(path):
             if self.lazy is True:
-                allowed = "a plain .tsv, or auto"
-                raise DataError(
-                    "packed, so that no text can be found in it", where="data.lazy", found=path.name, allowed=allowed
-                )
+                what = "packed or quoted, so that no text can be found in it"
+                raise DataError(what, where="data.lazy", found=path.name, allowed="a plain .tsv, or auto")
             return False
         return self.is_left(IN_MEMORY * _files.size_of(path, f"data.path: {path.name}", "bytes"))
 
@@ -235,6 +274,26 @@ class Text(Reading):
 def _line(rows: Rows, i: int) -> str:
     """What an error calls a sample."""
     return f"data.path: {rows.file}, line {rows.lines[i]}"
+
+
+def cells_of(path: Path, where: str) -> list[list[str]]:
+    """The cells of every line of a file, the header's first. Raises as ``whole``."""
+    return [line.cells for line in _lines(path, where, lazy=False)]
+
+
+def _is_csv(path: Path) -> bool:
+    return path.name.lower().endswith((".csv", ".csv.gz"))
+
+
+def _lines(path: Path, where: str, lazy: bool) -> Iterator[Line]:
+    """The lines of a file, the header first."""
+    if _is_csv(path):
+        for number, cells in _table_files.lines_of(path, ",", where):
+            yield Line(number, 0, [cell.strip() for cell in cells])
+        return
+    lines = streamed(path, where) if lazy else whole(path, where)
+    for number, (start, line) in enumerate(lines, start=1):
+        yield Line(number, start, line.rstrip("\r").split("\t"))
 
 
 def whole(path: Path, where: str) -> Iterator[tuple[int, str]]:

@@ -18,7 +18,7 @@ from pyarrow import ipc, parquet
 from edgekd.base.errors import DataError, UnavailableError
 from edgekd.learn.data import _arrow, _hashes
 from edgekd.learn.data._lazy import Lazy
-from edgekd.learn.data.arrow import Arrow
+from edgekd.learn.data.arrow import Arrow, columns_of
 
 RNG = np.random.default_rng(6)
 NAMES = ("ant", "bee")
@@ -118,6 +118,12 @@ def test_sounds(tmp_path: Path, form: str) -> None:
         Arrow(str(path), x="audio", rate=16000, length=52).load()
     with pytest.raises(ValueError, match="rate: allowed"):
         Arrow(str(path), x="audio", rate=1)
+
+
+def test_a_struct_without_bytes_holds_no_files(tmp_path: Path) -> None:
+    plain = pa.table({"meta": [{"source": "web"}] * 9, "image": [{"bytes": b"", "path": ""}] * 9})
+    path = written(tmp_path / "train.parquet", plain, "parquet")
+    assert [one.holds for one in columns_of(str(path))] == ["", "files"]
 
 
 def test_shards_and_a_limit(tmp_path: Path) -> None:

@@ -150,6 +150,13 @@ def test_labels_may_be_names_in_arrays_and_in_batches(tmp_path: Path) -> None:
     assert dataset.classes == ("no", "yes") and np.array_equal(dataset.train.x, dataset.validation.x)
 
 
+def test_arrays_of_labels_may_be_columns(tmp_path: Path) -> None:
+    x, y = np.arange(24 * 16, dtype=np.uint8).reshape(24, 4, 4), np.arange(24) % 2
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y[:, None], x_test=x[:8], y_test=y[:8, None])
+    data = Npz(str(tmp_path / "d.npz")).load()
+    assert data.test.y is not None and data.test.y.tolist() == y[:8].tolist() and data.classes == ("0", "1")
+
+
 def test_clips_take_the_same_labels(tmp_path: Path) -> None:
     samples = RNG.integers(-999, 999, 600).astype(np.int16)
     table: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import wave
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,20 @@ def test_folders_that_may_be_splits_are_not_trained_on(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"may be a split, and would be trained on; found '?my_test'?; allowed: test"):
         source(tmp_path).load()
     assert len(source(tmp_path, split="part").load().test) == 4
+
+
+def test_the_table_may_be_of_json_lines(tmp_path: Path) -> None:
+    rows, header = flat(tmp_path), COLUMNS
+    lines = [json.dumps({key: cell for key, cell in zip(header, of, strict=True) if cell != "0"}) for of in rows]
+    (tmp_path / "metadata.jsonl").write_text("\n".join([*lines, ""]))
+    read, other = (source(tmp_path, metadata=f"metadata.{kind}", split="part").load() for kind in ("csv", "jsonl"))
+    for mine, theirs in zip(read.splits.values(), other.splits.values(), strict=True):
+        assert mine.names == theirs.names and mine.y is not None and theirs.y is not None
+        assert mine.y.tolist() == theirs.y.tolist()
+    for line in ("[1]", '{"file_name": ', '"a"'):
+        (tmp_path / "metadata.jsonl").write_text("\n".join([*lines, line]))
+        with pytest.raises(DataError, match=r"metadata\.jsonl, line 17: no object of JSON"):
+            source(tmp_path, metadata="metadata.jsonl").load()
 
 
 def test_keys_of_a_table_without_one() -> None:

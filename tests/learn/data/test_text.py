@@ -24,6 +24,7 @@ from edgekd.spec.recipe import Augment, Teacher
 from edgekd.tasks import Task
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
+from edgekd.tasks.tagging import Tagging
 
 ROWS = [(f"{'fine' if i % 2 else 'poor'} film of number {i}", str(i % 2)) for i in range(30)]
 
@@ -125,8 +126,51 @@ def test_texts_that_stay_in_their_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t\.tsv, line \d+: the file has changed since the build began"):
         np.asarray(there.train.x)
     save(tmp_path / "p.tsv.gz")
-    with pytest.raises(DataError, match=r"data\.lazy: packed, so that no text can be found in it.*a plain \.tsv"):
+    with pytest.raises(
+        DataError, match=r"data\.lazy: packed or quoted, so that no text can be found in it.*a plain \.tsv"
+    ):
         Text(str(tmp_path / "p.tsv.gz"), lazy=True).load()
+
+
+def test_quoted_texts_of_csv(tmp_path: Path) -> None:
+    texts = [f'a {"fine" if i % 2 else "poor"} film, "no. {i}"\nof all' for i in range(30)]
+    for name, pack in (("train.csv", bytes), ("test.csv.gz", gzip.compress)):
+        rows = ["sentence, label", *(f'"{text.replace(chr(34), 2 * chr(34))}",{i % 2}' for i, text in enumerate(texts))]
+        (tmp_path / name).write_bytes(pack("\r\n".join(rows).encode()))
+    data = Text(str(tmp_path), vocab=100, validation=4).load()
+    assert list(data.test.x) == texts and data.test.y is not None and data.test.y.tolist() == [i % 2 for i in range(30)]
+    assert data.test.names is not None and data.test.names[2] == "test/2" and len(data.train) == 26
+    with pytest.raises(DataError, match=r"data\.lazy: packed or quoted, so that no text can be found in it"):
+        Text(str(tmp_path), lazy=True).load()
+    (tmp_path / "train.csv").write_text("sentence,label\na film, and more,1\n")
+    with pytest.raises(DataError, match=r"train\.csv, line 2: another number of columns than the header; found 3"):
+        Text(str(tmp_path)).load()
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_column_says_the_split(tmp_path: Path, lazy: bool) -> None:
+    parts = ("train", "Train", "dev", "test")
+    lines = [f"{'fine' if i % 2 else 'poor'} film {i}\t{i // 4 % 2}\t{parts[i % 4]}" for i in range(40)]
+    (tmp_path / "d.tsv").write_text("\n".join(["sentence\tlabel\tpart", *lines]))
+    data = Text(str(tmp_path / "d.tsv"), split="part", vocab=100, lazy=lazy, limit=16).load()
+    assert [len(split) for split in data.splits.values()] == [16, 10, 10]
+    assert [str(text).split()[-1] for text in data.test.x] == [str(i) for i in range(3, 40, 4)]
+    assert data.test.y is not None and data.test.y.tolist() == [i // 4 % 2 for i in range(3, 40, 4)]
+    assert data.validation.names is not None and data.validation.names[1] == "validation/1"
+    (tmp_path / "d.tsv").write_text("\n".join(["sentence\tlabel\tpart", *lines, "a film\t1\trest"]))
+    with pytest.raises(DataError, match=r"d\.tsv, line 42: part: no split; found 'rest'; allowed: dev, test, testing"):
+        Text(str(tmp_path / "d.tsv"), split="part").load()
+    (tmp_path / "train.tsv").write_bytes((tmp_path / "d.tsv").read_bytes())
+    with pytest.raises(DataError, match="a split twice: by file, and by column"):
+        Text(str(tmp_path), split="part").load()
+
+
+def test_tags_are_held_in_memory_and_that_is_told(tmp_path: Path) -> None:
+    rows = [(f"word{i % 7} here {i}", "B-a O O") for i in range(30)]
+    note = "texts whose words have tags are held in memory, whatever data.lazy says"
+    path = str(save(tmp_path / "t.tsv", rows))
+    assert note in Text(path, vocab=100, lazy=True).load(Tagging()).notes
+    assert note not in Text(path, vocab=100).load(Tagging()).notes
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -210,11 +254,13 @@ def test_attention_matrices_can_be_transferred() -> None:
 
 def test_a_split_with_an_ending_that_is_not_read_is_told(tmp_path: Path) -> None:
     save(tmp_path / "x_train.tsv"), save(tmp_path / "x_old.tsv")
-    for name in ("x_val.csv", "x_Test.tsv.bz2", "x_words.json", "val.csv"):
+    for name in ("x_val.txt", "x_Test.tsv.bz2", "x_words.json", "val.csv"):
         (tmp_path / name).write_bytes(b"")
     notes = Text(str(tmp_path), prefix="x_", vocab=100).load().notes
     assert "left out, as no split is called so: x_old.tsv" in notes
-    assert "left out, as only files of .tsv and .tsv.gz are read: x_Test.tsv.bz2, x_val.csv" in notes
+    assert (
+        "left out, as only files of .tsv and .tsv.gz and .csv and .csv.gz are read: x_Test.tsv.bz2, x_val.txt" in notes
+    )
 
 
 @pytest.mark.parametrize("task", [MultiLabel(), Regression()])
