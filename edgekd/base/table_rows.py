@@ -26,7 +26,7 @@ from edgekd.base.errors import DataError, RecipeError, UsageError
 from edgekd.base.image_ops import Op
 
 OP = "table"
-MISSING = ("", "na", "nan", "null")  # in whatever case
+MISSING = ("", "na", "nan", "null", "n/a", "#n/a", "<na>")  # in whatever case
 MOST_COLUMNS, MOST_VALUES, WIDEST = 4096, 4096, 65_536  # of a table, of a category, of what a network reads
 LARGEST = float(np.finfo(np.float32).max)
 # float() of Python also takes 1_000, inf and other scripts' digits, which no other language reads so.
@@ -196,11 +196,11 @@ def _raw(value: object, column: Column, where: str) -> float:
     if not spellings:
         place, allowed = f"{where}: {column['name']}", "a number, a text, or None where it is missing"
         raise UsageError("not a value", where=place, found=value, allowed=allowed)
-    if is_missing(spellings[0]):
-        return math.nan
     if "values" in column:
         places = [column["values"].index(text) for text in spellings if text in column["values"]]
-        return float(places[0] if places else len(column["values"]))
+        return float(places[0]) if places else math.nan if is_missing(spellings[0]) else float(len(column["values"]))
+    if is_missing(spellings[0]):
+        return math.nan
     number = number_of(spellings[0])
     if number is None:
         allowed = "a number of float32, or None where it is missing"

@@ -23,7 +23,7 @@ from edgekd.learn.data._table_files import Cells
 from edgekd.learn.data._table_labels import Names, by_split, check_named, checked_numbers, is_foreign, labels_of
 from edgekd.tasks import CLASSES, Task
 
-FEW_WORDS = 0.1  # of a column's values: so few are mistakes in a column of numbers, likelier than names
+FEW_WORDS = 0.1  # of a column's cells, or of its different ones: so few stand in a column of numbers, and are no names
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Table:
     most frequent training values, one of them 1; all others share one more, and of a missing one all are 0.
 
     Files are ``.csv`` (commas between the columns), ``.tsv`` (tabs), either packed as ``.gz``, in UTF-8, with quotation
-    marks around what holds such a mark itself; or ``.parquet``, which needs pyarrow. Empty cells, ``NA``, ``NaN`` and
-    ``null`` are missing values, in whatever case.
+    marks around what holds such a mark itself; ``.jsonl``, an object a line; or ``.parquet``, which needs pyarrow.
+    Empty cells, ``NA``, ``N/A``, ``#N/A``, ``<NA>``, ``NaN`` and ``null`` are missing values, in whatever case.
 
     Attributes:
         path: a file; or a folder with ``<prefix>train.csv`` and, where they are there, ``<prefix>validation.csv`` (or
@@ -45,7 +45,8 @@ class Table:
             1 and 0 of several labels. "" where the data has none.
         columns: those that the student reads, in that order; empty: all but labels, split, groups and id.
         categories: those of them that are names, also where these are numbers, such as a month; all others are
-            numbers. Empty: those that hold a word in some training row.
+            numbers. Empty: those that hold words in training rows; few different ones among many numbers, or a mark
+            such as ``?``, are refused.
         values: of a category the student tells at most so many apart, the most frequent ones, 1 to 4096.
         classes: names, in the order of their numbers; without them those of the labels, or of their columns.
         validation, test: what is carved off where there is none: a share below 1, or a count from 1.
@@ -170,7 +171,10 @@ def _holds_names(cells: Cells, name: str) -> bool:
     """
     texts = [text for text in cells.columns[name] if not table_rows.is_missing(text)]
     words = [text for text in texts if table_rows.number_of(text) is None]
-    if words and (len(words) < FEW_WORDS * len(texts) or all(map(is_foreign, words))):
+    spellings = {*words}
+    few = len(words) < FEW_WORDS * len(texts) or len(spellings) < FEW_WORDS * len({*texts})
+    marks = len(words) < len(texts) and not any(char.isalnum() for word in spellings for char in word)  # ? or -
+    if words and (few or marks or all(map(is_foreign, words))):
         checked_numbers(cells, name)
     return bool(words)
 

@@ -259,6 +259,23 @@ def test_rows_that_nothing_can_be_learned_of(tmp_path: Path, lines: list[list[st
         load(save(tmp_path / "t.csv", lines))
 
 
+@pytest.mark.parametrize(("count", "word"), [(40, "unknown"), (40, "None"), (3, "?"), (40, "-")])
+def test_one_word_among_many_numbers_is_no_category(tmp_path: Path, count: int, word: str) -> None:
+    lines = [f"{word if i % 3 == 0 else i % count},{i % 2}" for i in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(["n,label", *lines]))
+    with pytest.raises(DataError, match=r"line 2: n: a word in a column of numbers; found .*; allowed: .*categories"):
+        Table(str(tmp_path / "t.csv")).load()
+    (op,) = Table(str(tmp_path / "t.csv"), categories=("n",)).load().preprocess
+    assert word in op["columns"][0]["values"]
+    for gap in ("N/A", "#n/a", "<NA>"):
+        (tmp_path / "t.csv").write_text("\n".join(["n,label", *lines]).replace(f"{word},", f"{gap},"))
+        (op,) = Table(str(tmp_path / "t.csv")).load().preprocess
+        assert op["columns"][0]["missing"] is True
+    doors = [f"{('2', '3', '4', '5more')[i % 4]},{i % 2}" for i in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(["n,label", *doors]))
+    assert "values" in Table(str(tmp_path / "t.csv")).load().preprocess[0]["columns"][0]
+
+
 def test_numbers_that_are_written_otherwise_are_told_and_are_no_names(tmp_path: Path) -> None:
     """As a spreadsheet of another country writes them; who means names says so."""
     lines = [f"{i}\t{i},5\t1,{i:03},000\t{i % 2}" for i in range(20)]
