@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import io
-import wave
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 from edgekd.base import plugins
 from edgekd.base.errors import DataError, UsageError
-from edgekd.learn.data import ROLES, file_content, header_of, looked_at, read_arrays
+from edgekd.cli.starting import columns
+from edgekd.cli.starting.columns import WHERE
+from edgekd.learn.data import ROLES, cells_of_table, file_content, is_wav, looked_at, read_arrays, wav_facts
 from edgekd.learn.data.arrow import ENDINGS as ARROW
-from edgekd.learn.data.arrow import columns_of
+from edgekd.learn.data.arrow import Column, columns_of
 from edgekd.learn.data.imagefolder import ENDINGS as PICTURES
 from edgekd.learn.data.imagefolder import MASKS
 from edgekd.spec.recipe import Table
 from edgekd.tasks import CLASSES, Task
 
 TEXTS = (".tsv", ".tsv.gz")
-TABLES = (".csv", ".csv.gz", ".parquet")
+TABLES = (".csv", ".csv.gz", ".parquet")  # those of CSV may hold texts
 SOUNDS = (".wav",)
-METADATA = "metadata.csv"  # of pictures, as ``datasets`` calls it
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of pictures and sounds, as ``datasets`` calls it
 LOOKED_AT = 50  # pictures or sounds, which tell what the others are like
 LARGEST, STEP = 224, 8  # sides of pictures that come in several sizes, in pixels
 ALLOWED = (
-    "a folder with one folder of pictures or wav files a class, a folder or file of texts (.tsv), of tables (.csv, "
-    ".parquet) or of what datasets saves (.arrow), an .npz, a function mypkg.mod:data that gives (train, validation, "
-    "test), or a source's name"
+    "a folder with one folder of pictures or wav files a class, a folder or file of texts (.tsv, .csv), of tables "
+    "(.csv, .parquet) or of what datasets saves (.arrow), an .npz, a function mypkg.mod:data that gives (train, "
+    "validation, test), or a source's name"
 )
-SENTENCES = ("sentence", "text", "content", "utterance", "review", "question")
-LABELS = ("label", "labels", "class", "category", "target", "intent", "y")
-WHERE = "--data"
 
 
 def table(named: str, given: frozenset[str] = frozenset(), task: Task = CLASSES) -> Table:
@@ -64,37 +60,90 @@ def _folder(folder: Path, given: frozenset[str], task: Task) -> Table:
     if pictures and task.geometry == "mask":
         masks = _masks_of(folder, pictures, given)
         shown = [path for path in pictures if masks not in path.relative_to(folder).parts]
-        return {"source": "imagefolder", "path": str(folder), "masks": masks, **_sizes(_pictures(shown))}
+        return {"source": "imagefolder", "path": str(folder), "masks": masks, **_sizes(_contents(shown))}
     if any(path.suffix in ARROW for path in files) and (read := _arrow(folder, given)):
         return read
-    if (listed := folder / METADATA) in files and pictures:
-        labels = {"metadata": METADATA, **_label_in(listed, given)}
-        return {"source": "imagefolder", "path": str(folder), **labels, **_sizes(_pictures(pictures))}
-    for source, endings in (("text", TEXTS), ("table", TABLES)):
-        if named := [path for path in files if path.parent == folder and path.name.lower().endswith(endings)]:
-            train, prefix = _training(named)
-            columns = _columns(train, given) if source == "text" else _label_in(train, given)
-            return {"source": source, "path": str(folder), **({"prefix": prefix} if prefix else {}), **columns}
+    sounds = [path for path in files if path.suffix.lower() in SOUNDS]
+    beside = [path for path in files if path.parent == folder and path.name.lower().endswith((*TEXTS, *TABLES))]
     if pictures:
-        return {"source": "imagefolder", "path": str(folder), **_sizes(_pictures(pictures))}
-    if sounds := [path for path in files if path.suffix.lower() in SOUNDS]:
-        return {"source": "audio", "path": str(folder), **_lengths(_sounds(sounds))}
+        listed = _listed(folder, files, pictures, beside, given, task, "label")
+        return {"source": "imagefolder", "path": str(folder), **listed, **_sizes(_contents(pictures))}
+    if sounds:
+        listed = _listed(folder, files, sounds, beside, given, task, "labels")
+        return {"source": "audio", "path": str(folder), **listed, **_lengths(_contents(sounds))}
+    for endings in (TEXTS, TABLES):
+        if named := [path for path in beside if path.name.lower().endswith(endings)]:
+            train, prefix = _training(named)
+            is_text = endings == TEXTS or columns.holds_texts(train, given)
+            read_by = columns.of_texts if is_text else columns.of_table
+            source: Table = {"source": "text" if is_text else "table", "path": str(folder)}
+            return {**source, **({"prefix": prefix} if prefix else {}), **read_by(train, given, alone=False)}
     raise DataError("no data that is known in it", where=WHERE, found=str(folder), allowed=ALLOWED)
+
+
+def _listed(
+    folder: Path,
+    files: Sequence[Path],
+    samples: Sequence[Path],
+    beside: Sequence[Path],
+    given: frozenset[str],
+    task: Task,
+    key: str,
+) -> Table:
+    """The table that says the labels of pictures or sounds; {}: folders of classes do.
+
+    Raises:
+        DataError: neither says them, and a table lies there that may.
+    """
+    if "data.metadata" in given:
+        return {}
+    for name in METADATA:
+        if (folder / name) in files:
+            return columns.of_files(folder, [folder / name], samples, given, key) or {
+                "metadata": name,
+                **columns.of_table(folder / name, given, alone=True, key=key),
+            }
+        parts = [place for place in files if place.name == name and place.parent.parent == folder]
+        train = [place for place in parts if ROLES.get(place.parent.name.lower()) == "train"]
+        if train:
+            return {"metadata": name, **columns.of_table(train[0], given, alone=False, key=key)}
+    if table := columns.of_files(folder, beside, samples, given, key):
+        return table
+    above = [[part for part in path.relative_to(folder).parts[:-1] if part.lower() not in ROLES] for path in samples]
+    if beside and task.exclusive and len({parts[0] for parts in above if parts}) < 2:
+        hint = f"--set data.metadata={beside[0].name} --set data.file=COLUMN --set data.{key}=COLUMN"
+        what, allowed = "files in no folders of classes, and tables", "a folder a class, or a table of paths and labels"
+        raise DataError(what, where=WHERE, found=[path.name for path in beside], allowed=allowed, hint=hint)
+    return {}
 
 
 def _arrow(path: Path, given: frozenset[str]) -> Table | None:
     """Pictures, sounds or texts and labels of tables of Arrow or Parquet; None: their columns are of other things."""
-    columns = columns_of(str(path))
-    sample = next((one for holds in ("files", "texts", "words") for one in columns if one.holds == holds), None)
+    read = columns_of(str(path))
+    sample = next((one for holds in ("files", "texts", "words") for one in read if one.holds == holds), None)
     if sample is None:
         return None
-    others = [one.name for one in columns if one is not sample]
+    others = [one.name for one in read if one is not sample]
     where = f"{WHERE}: {path.name}"
-    table = {"source": "arrow", "path": str(path), "x": sample.name, **_label(others, given, where)}
-    contents = [one for one in sample.first if isinstance(one, bytes)]
-    if contents and contents[0][:4] == b"RIFF":
-        return {**table, **_lengths([(io.BytesIO(one), f"{where}: {sample.name}") for one in contents])}
-    return {**table, **(_sizes([(one, f"{where}: {sample.name}") for one in contents]) if contents else {})}
+    _refuse_splits(read, path)
+    table = {"source": "arrow", "path": str(path), "x": sample.name, **columns.label(others, given, where)}
+    contents = [(one, f"{where}: {sample.name}") for one in sample.first if isinstance(one, bytes)]
+    if not contents:
+        return table
+    return {**table, **(_lengths(contents) if is_wav(contents[0][0]) else _sizes(contents))}
+
+
+def _refuse_splits(read: Sequence[Column], path: Path) -> None:
+    """Raise DataError where a single file has a column of splits, which nothing would read."""
+    for one in read if path.is_file() else ():
+        if one.name.lower() not in columns.SPLITS:
+            continue
+        is_parquet = path.suffix == ".parquet"
+        words = cells_of_table(path, [one.name])[one.name] if is_parquet else [str(word) for word in one.first]
+        if columns.split({one.name: words}):
+            where, hint = f"{WHERE}: {path.name}", "write a file for each split: train.parquet, test.parquet"
+            what = "a column of splits, which this source does not read"
+            raise DataError(what, where=where, found=one.name, hint=hint)
 
 
 def _masks_of(folder: Path, pictures: Sequence[Path], given: frozenset[str]) -> str:
@@ -111,10 +160,10 @@ def _file(path: Path, given: frozenset[str]) -> Table:
     name = path.name.lower()
     if path.suffix in ARROW and "data.source" not in given and (read := _arrow(path, given)):
         return read
-    if name.endswith(TABLES) or (name.endswith(TEXTS) and "data.source" in given):
-        return {"source": "table", "path": str(path), **_label_in(path, given)}
-    if name.endswith(TEXTS):
-        return {"source": "text", "path": str(path), **_columns(path, given)}
+    if (name.endswith(TEXTS) and "data.source" not in given) or columns.holds_texts(path, given):
+        return {"source": "text", "path": str(path), **columns.of_texts(path, given, alone=True)}
+    if name.endswith((*TEXTS, *TABLES)):
+        return {"source": "table", "path": str(path), **columns.of_table(path, given, alone=True)}
     if name.endswith(".npz"):
         return {"path": str(path), **_arrays(path, given)}
     raise DataError("no data of such a file is read", where=WHERE, found=path.name, allowed=ALLOWED)
@@ -133,46 +182,12 @@ def _training(texts: Sequence[Path]) -> tuple[Path, str]:
     raise DataError("no training file in it", where=WHERE, found=names, allowed=allowed)
 
 
-def _columns(file: Path, given: frozenset[str]) -> Table:
-    """The columns of texts and of labels by their names, where they are not those that the source takes anyway."""
-    header = file_content(file, f"{WHERE}: {file.name}").partition(b"\n")[0].decode("utf-8-sig", "replace")
-    names = header.rstrip("\r").split("\t")
-    text, label = _known(names, SENTENCES), _known(names, LABELS)
-    if len(names) == 2:  # each is what the other is not
-        text = text or next((name for name in names if name != label), None) if label else text
-        label = label or next(name for name in names if name != text) if text else label
-    if text is None and "data.sentence" not in given:
-        hint = "--set data.sentence=NAME, and data.label=NAME; of numbers and categories --set data.source=table"
-        raise DataError("no column that is known to hold texts", where=f"{WHERE}: {file.name}", found=names, hint=hint)
-    columns = {"sentence": text or "", "label": label or ""}
-    return {key: name for key, name in columns.items() if name != key}
-
-
-def _label(names: Sequence[str], given: frozenset[str], where: str) -> Table:
-    """The column of labels, by its name."""
-    label = _known(names, LABELS)
-    if label is None and "data.label" not in given:
-        hint = "--set data.label=NAME"
-        raise DataError("no column that is known to hold labels", where=where, found=list(names), hint=hint)
-    return {} if label is None else {"label": label}
-
-
-def _label_in(file: Path, given: frozenset[str]) -> Table:
-    """The same of a table's file."""
-    return _label(header_of(file), given, f"{WHERE}: {file.name}")
-
-
-def _known(names: Sequence[str], known: Sequence[str]) -> str | None:
-    """Which of some columns is called as one that is known, the usual name first; None: none is."""
-    return next((name for wanted in known for name in names if name.lower() == wanted), None)
-
-
 def _spread(files: Sequence[Path]) -> Sequence[Path]:
     return files[:: max(1, len(files) // LOOKED_AT)]
 
 
-def _pictures(files: Sequence[Path]) -> list[tuple[bytes, str]]:
-    """Some of them, each with its place."""
+def _contents(files: Sequence[Path]) -> list[tuple[bytes, str]]:
+    """Those of some, each with its place."""
     places = [(path, f"{WHERE}: {path.parent.name}/{path.name}") for path in _spread(files)]
     return [(file_content(path, where), where) for path, where in places]
 
@@ -188,22 +203,10 @@ def _sizes(pictures: Sequence[tuple[bytes, str]]) -> Table:
     return {**({"grey": True} if greys else {}), **({"size": [side, side]} if len(sizes) > 1 else {})}
 
 
-def _sounds(files: Sequence[Path]) -> list[tuple[str | IO[bytes], str]]:
-    """Some of them, each with its place."""
-    return [(str(path), f"{WHERE}: {path.parent.name}/{path.name}") for path in _spread(files)]
-
-
-def _lengths(sounds: Sequence[tuple[str | IO[bytes], str]]) -> Table:
+def _lengths(sounds: Sequence[tuple[bytes, str]]) -> Table:
     """The rate, and the length of the longest."""
-    lengths, rates = [], []
-    for file, where in sounds:
-        try:
-            with wave.open(file) as sound:
-                lengths.append(sound.getnframes())
-                rates.append(sound.getframerate())
-        except (OSError, EOFError, wave.Error) as err:
-            raise DataError(f"not a wav file ({err})", where=where) from err
-    return {"rate": rates[0], "length": max(1, *lengths)}
+    facts = [wav_facts(content, where) for content, where in sounds]
+    return {"rate": facts[0].rate, "length": max(1, *(one.length for one in facts))}
 
 
 def _arrays(file: Path, given: frozenset[str]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from pyarrow import ipc, parquet
 
 from edgekd.base import plugins
@@ -71,9 +72,36 @@ def arrays(path: Path, *names: str) -> Path:
     return path
 
 
-def png(side: int) -> dict[str, Any]:
+def turned(folder: Path) -> Path:
+    """Of 16 x 8 pixels, all of which a person sees as 8 x 16 but one."""
+    for i, path in enumerate(sorted(folder.rglob("*.png"))):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6 if i else 1
+        Image.new("RGB", (16, 8), (i, 0, 0)).save(path, exif=exif)
+    return folder
+
+
+def extensible(folder: Path) -> Path:
+    """As many recorders write the header of PCM."""
+    for path in folder.rglob("*.wav"):
+        whole = path.read_bytes()
+        form = b"\xfe\xff" + whole[22:36] + struct.pack("<HHI", 22, 16, 4)
+        form += bytes.fromhex("0100 0000 0000 1000 8000 00aa00389b71")
+        chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form + whole[36:]
+        path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+    return folder
+
+
+def table_of_sounds(folder: Path) -> Path:
+    rows = [f"{path.relative_to(folder).as_posix()},{path.stem}" for path in sorted(folder.rglob("*.wav"))]
+    rows = [f"{row},{'odd' if i % 2 else 'even'}" for i, row in enumerate(rows)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,number,Label", *rows]))
+    return folder
+
+
+def png(side: int, kind: str = "png") -> dict[str, Any]:
     file = io.BytesIO()
-    Image.fromarray(np.full((side, side, 3), side, np.uint8)).save(file, "png")
+    Image.fromarray(np.full((side, side, 3), side, np.uint8)).save(file, kind)
     return {"bytes": file.getvalue(), "path": None}
 
 
@@ -134,6 +162,22 @@ KNOWN: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
     "texts in parquet": (
         lambda p: saved(p / "train.parquet", about=[f"some words of {i}" for i in range(40)]),
         {"source": "arrow", "x": "about", "label": "Class"},
+    ),
+    "a struct beside pictures of WebP": (
+        lambda p: saved(
+            p / "train.parquet", meta=[{"source": "web"}] * 20, image=[png(9, kind="webp") for _ in range(20)]
+        ),
+        {"source": "arrow", "x": "image", "label": "Class"},
+    ),
+    "pictures of which some lie on their side": (
+        lambda p: turned(pictures(p / "f", (12,), "RGB")), {"source": "imagefolder", "size": [8, 8]}
+    ),
+    "sounds of an extensible header": (
+        lambda p: extensible(sounds(p / "f")), {"source": "audio", "rate": 8000, "length": 411}
+    ),
+    "sounds with a table of labels": (
+        lambda p: table_of_sounds(sounds(p / "f")),
+        {"source": "audio", "metadata": "metadata.csv", "labels": "Label", "rate": 8000, "length": 411},
     ),
     "sounds in parquet": (
         lambda p: saved(p / "train.parquet", audio=[wav(300 + i) for i in range(20)]),
