@@ -49,7 +49,7 @@ def make(facts: BuildFacts, bundle: Bundle, document: Report) -> dict[str, bytes
         answer = {head: examples.said(about, head, scores[head][clearest], samples[clearest]) for head in about.labels}
         files = examples.make(about, samples[clearest], answer)
     names = [name.removeprefix("examples/") for name in files]
-    card = report.readme(document, about.kind, _in_words(about), about.labels, names, heads.tasks)
+    card = report.readme(document, about.kind, _in_words(about), about.labels, names, heads.tasks, about.packages)
     return {"README.md": card.encode(), decisions.FILE: _decisions(bundle, samples, asked), **files}
 
 

@@ -18,10 +18,10 @@ Table = Mapping[str, Any]  # of a recipe, as a bundle tells it
 Classes = Mapping[str, type[Task]]  # by output
 # Languages and their line, by the file that must be among the examples.
 PROGRAMS = {
-    "python/predict.py": ("Python", "`pip install numpy onnxruntime`, `python examples/python/predict.py`"),
+    "python/predict.py": ("Python", "`pip install {packages} onnxruntime`, `python examples/python/predict.py`"),
     "python/predict_openvino.py": (
         "Python, OpenVINO",
-        "`pip install numpy openvino`, `python examples/python/predict_openvino.py`",
+        "`pip install {packages} openvino`, `python examples/python/predict_openvino.py`",
     ),
     "cpp/CMakeLists.txt": (
         "C++",
@@ -43,6 +43,7 @@ def readme(
     labels: Mapping[str, Sequence[str]],
     examples: Collection[str],
     tasks: Mapping[str, Task] = MappingProxyType({}),
+    packages: Sequence[str] = ("numpy",),
 ) -> str:
     """The page of a report whose every target ships something.
 
@@ -52,6 +53,7 @@ def readme(
         labels: class names by head.
         examples: the names of the files below ``examples/``.
         tasks: of the outputs, where they are known: a report does not tell the class of a user's own.
+        packages: what the Python programs import beside their runtime, as pip names it.
     """
     classes = {head: type(task) for head, task in tasks.items()}
     metric = text.MetricText.of(report)
@@ -81,7 +83,7 @@ def readme(
         plugins=_plugins(tasks.values()),
         asking=list(map(Markdown, text.asking(report, classes))),
         sample="examples/sample.txt" if kind == "text" else "examples/sample.bin",
-        programs=_programs(examples),
+        programs=_programs(examples, packages),
         limits=_limits(report, classes),
     )
 
@@ -181,11 +183,12 @@ def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"
 
 
-def _programs(examples: Collection[str]) -> list[tuple[str, Markdown]]:
+def _programs(examples: Collection[str], packages: Sequence[str]) -> list[tuple[str, Markdown]]:
     """Each language that there is a program in, and how it is started."""
     has_cpp = any(name.startswith("cpp/predict_") for name in examples)
     there = (about for file, about in PROGRAMS.items() if file in examples and (has_cpp or "cpp/" not in file))
-    return [(name, Markdown(line.format(**_cpp(examples)))) for name, line in there]
+    words = {**_cpp(examples), "packages": " ".join(packages)}
+    return [(name, Markdown(line.format(**words))) for name, line in there]
 
 
 def _cpp(examples: Collection[str]) -> dict[str, str]:

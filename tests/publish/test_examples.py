@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -17,11 +18,12 @@ import pytest
 
 import edgekd
 from edgekd.base import preprocess, table_rows
-from edgekd.base.errors import IntegrityError
+from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn.data import _clips
 from edgekd.publish import examples
 from edgekd.publish.examples import About
+from edgekd.report.readme import _programs
 from edgekd.tasks import CLASSES, Certainty, ClassDistance, Heads, Task
 from edgekd.tasks.anomaly import Anomaly
 from edgekd.tasks.anomaly_map import AnomalyMap
@@ -83,14 +85,22 @@ TABLE: list[dict[str, Any]] = [
     {"name": "size", "mean": -1e3, "std": 3e-5, "missing": False},
     {"name": "day", "values": ["mon", "tue"], "other": False},
 ]
+# Numbers that no float32 is, one of them between two; whole ones beyond its 24 bits.
+WHOLE: list[dict[str, Any]] = [
+    {"op": "normalise", "mean": [1 + 2**-24, 0.1, 7.0], "std": [0.3, 9.81, 1.0]},
+    {"op": "scale", "divide": 9.81},
+]
+LARGE = np.array([[[1, 2**24 + 1, -(2**31) + 3], [123_456_789, 2**40 + 12_345, 2**25 + 3]]])
 CASES: dict[str, tuple[list[dict[str, Any]], tuple[int, ...], str]] = {
     "picture": (COLOUR, (17, 20, 3), "uint8"),
     "grey": ([{"op": "grey"}, {"op": "scale", "divide": 7.0}, {"op": "layout"}], (6, 5, 3), "uint8"),
+    "odd": ([{"op": "scale", "divide": 9.81}, {"op": "layout"}], (9, 5, 3), "uint8"),
     "ink": ([{"op": "scale", "divide": 16.0}, {"op": "layout"}], (8, 8, 1), "uint8"),
     "resized": (BYTES, (31, 17, 3), "uint8"),
     "resized floats": (FLOATS, (13, 11, 3), "float32"),
     "sound": ([{"op": "scale", "divide": 32768.0}, {"op": "normalise", "mean": 0.1, "std": 0.3}], (50,), "int16"),
     "numbers": ([{"op": "normalise", "mean": [1.5, 0.1], "std": [0.3, 7.0]}], (3, 2), "float32"),
+    "whole": (WHOLE, (2, 3), "int64"),
     "plain": ([], (7,), "float32"),
     "columns": ([{"op": "columns", "names": ["user", "seen"], "sizes": [9, 40], "widths": [1, 4]}], (5,), "int64"),
     "parts": ([{"op": "parts", "names": ["image", "item"], "sizes": [0, 40], "shapes": [[2, 3], []]}], (7,), "float32"),
@@ -117,7 +127,7 @@ def written(folder: Path, name: str, **changes: Any) -> tuple[Path, dict[str, np
         samples: Any = np.array(["A[SEP]quiet [UNK] Olé! zzz[MASK] films"], dtype=object)
         (folder / "vocab.txt").write_bytes(Vocabulary.of(WORDS).written())
     else:
-        samples = examples.synthetic(told, np.random.default_rng(0), 1)
+        samples = LARGE if name == "whole" else examples.synthetic(told, np.random.default_rng(0), 1)
     for path, data in examples.make(told, samples[0], {"logits": {"label": "no", "scores": [1.0, 0.5, 0.0]}}).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
@@ -158,7 +168,7 @@ def test_javascript_sees_the_same(tmp_path: Path, name: str) -> None:
     else:
         raw = "new Raw(new Uint8Array(await readFile('../sample.bin')).buffer)"
         ask, more = (
-            f"preprocess({f'Array.from({raw}, Number)' if name == 'columns' else raw})",
+            f"preprocess({f'Array.from({raw}, Number)' if CASES[name][2] == 'int64' else raw})",
             "import { Raw } from './student.mjs';",
         )
     lines = [
@@ -239,7 +249,8 @@ def test_every_language_reads_rows_of_a_table_alike(tmp_path: Path) -> None:
             "for (let i = 0; i < rows.length; i += 4)",
             "  bits.push(...new Uint32Array(encoded(rows.slice(i, i + 4)).buffer));",
             f"const row = rowOf({json.dumps(by_name)}), failed = [];",
-            "for (const ask of [() => rowOf({ sise: 1 }), () => rowOf({ size: 'a' }), () => encoded([0, 4, 0, 0])])",
+            f"const but = (values) => rowOf({{ ...{json.dumps(by_name)}, ...values }});",
+            "for (const ask of [() => but({ sise: 1 }), () => but({ size: 'a' }), () => encoded([0, 4, 0, 0])])",
             "  try { ask(); } catch (error) { failed.push(error.message); }",
             "console.log(JSON.stringify([bits, Array.from(row, String), valuesOf(row), failed]));",
         ]
@@ -247,7 +258,7 @@ def test_every_language_reads_rows_of_a_table_alike(tmp_path: Path) -> None:
         bits, row, values, failed = json.loads(said(["node", "show.mjs"], folder / "js"))
         assert bits == wanted and row == ["NaN", "2", "-3.5", "2"]
         assert values == {"mass, kg": None, "k\u0131nd": "2.0", "size": -3.5, "day": "?"}
-        assert failed == ["no such column: sise", "size: no number", "no value of k\u0131nd: 4"]
+        assert failed == ["no such column: sise", "size: no number of 32 bits", "no value of k\u0131nd: 4"]
     if shutil.which("g++"):
         script = [
             '#include "table.h"\n#include <cstdint>\n#include <cstring>\n#include <fstream>\n#include <iostream>',
@@ -261,6 +272,121 @@ def test_every_language_reads_rows_of_a_table_alike(tmp_path: Path) -> None:
         said(["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-O2", "show.cpp", "-o", "show"], folder / "cpp")
         *bits, rest = said(["./show"], folder / "cpp").split()
         assert [*map(int, bits)] == wanted and rest == "127"
+
+
+# What may stand in a cell, as JSON: of the same row, in every column.
+CELLS = (
+    *("null", "true", "false", "3", "3.0", "0.5", "-0", "1e-5", "-2.5e-7", "1e39", "1e400", "1234567890123456", "[1]"),
+    *(
+        '"3"',
+        '"3.0"',
+        '" 3.0\\u001f"',
+        '"\\ufeff3"',
+        '"0x10"',
+        '"1_0"',
+        '"1."',
+        '"+.5e1"',
+        '"1e39"',
+        '"Infinity"',
+        '"NA"',
+        '"#N/A"',
+        '"Null"',
+    ),
+    *('"True"', '"1e-05"', '"0.00001"', '"other"', '""', '{"a": 1}'),
+)
+CELL_COLUMNS: list[dict[str, Any]] = [
+    {"name": "x", "mean": 0.0, "std": 1.0, "missing": True},
+    {"name": "one", "values": ["3.0", "True", "1e-05", "1234567890123456", "0"], "other": True},
+    {"name": "two", "values": ["Null", "3", "False", "0.00001", "0.5", "-2.5e-07"], "other": True},
+]
+
+
+def test_a_page_reads_cells_of_a_table_as_predict_does(tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    ops = [{"op": "table", "columns": CELL_COLUMNS}]
+    place = write(
+        tmp_path,
+        replace(about("table"), ops=ops, inputs=preprocess.specs(ops, np.zeros(3, np.float32)), shape=(3,)),
+        np.zeros(3, np.float32),
+    )
+    plain = {"x": 0, "one": 0, "two": 0}
+    rows = [{**plain, name: cell} for cell in map(json.loads, CELLS) for name in plain]
+    rows += [{"x": 0, "one": 0}, {**plain, "y": 1}]
+
+    def read(row: dict[str, Any]) -> list[str] | None:
+        try:
+            return [*map(str, np.asarray(table_rows.raw_rows(row, CELL_COLUMNS), np.float64).tolist())]  # type: ignore[arg-type]
+        except UsageError:
+            return None
+
+    texts = [json.dumps({**plain, name: None}).replace("null", cell) for cell in CELLS for name in plain]
+    texts += [json.dumps(row) for row in rows[-2:]]
+    lines = [
+        f"import {{ rowOf }} from './table.mjs';\nconst texts = {json.dumps(texts)};",
+        "const read = (text) => { try { return Array.from(rowOf(JSON.parse(text))); } catch { return null; } };",
+        "const shown = (x) => (Number.isNaN(x) ? null : x);",
+        "console.log(JSON.stringify(texts.map((text) => read(text)?.map(shown) ?? null)));",
+    ]
+    (place / "js" / "show.mjs").write_text("\n".join(lines))
+    for text, row, numbers in zip(texts, rows, json.loads(said(["node", "show.mjs"], place / "js")), strict=True):
+        as_python = numbers and [str(math.nan if x is None else float(x)) for x in numbers]
+        assert as_python == read(row), text
+
+
+@pytest.mark.parametrize("name", ["picture", "resized floats", "columns", "parts", "table", "text"])
+def test_javascript_refuses_what_is_not_one_sample(tmp_path: Path, name: str) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    folder, _ = written(tmp_path, name)
+    count = int(np.prod(CASES[name][1]))
+    samples = "[' \\n', '']" if name == "text" else f"[{count - 1}, {count + 1}].map((n) => new Array(n).fill(0))"
+    lines = [
+        f"import {{ preprocess }} from './student.mjs';\nfor (const sample of {samples})",
+        "  try { preprocess(sample, new Map()); } catch (error) { console.log(error.message); }",
+    ]
+    (folder / "js" / "show.mjs").write_text("\n".join(lines))
+    messages = said(["node", "show.mjs"], folder / "js").splitlines()
+    assert len(messages) == 2
+    assert all("no text" in line if name == "text" else "not one sample" in line for line in messages)
+
+
+def test_javascript_answers_with_more_labels_than_a_function_takes_arguments(tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    count = 300_000
+    names = [str(i) for i in range(count)]
+    tasks: dict[str, Task] = {"item": CLASSES, "sure": CLASSES, "tags": MultiLabel()}
+    certainties = {"sure": Certainty("margin", 1.0, 0.5), "tags": Certainty("margin", 1.0, 0.5)}
+    asked = replace(about("plain", labels=dict.fromkeys(tasks, names)), tasks=tasks, certainties=certainties)
+    place = write(tmp_path, asked, np.zeros(7, np.float32))
+    lines = [
+        "import { told } from './student.mjs';",
+        f"const scores = new Float32Array({count}).fill(-1); scores[{count - 7}] = 2;",
+        "const { item, sure, tags } = told({ item: scores, sure: scores, tags: scores });",
+        "console.log(JSON.stringify([item.label, sure.label, sure.sure, tags.labels, tags.sure]));",
+    ]
+    in_node(place, "\n".join(lines), [names[-7], names[-7], True, [names[-7]], True])
+
+
+def test_programs_name_the_packages_that_they_import(tmp_path: Path) -> None:
+    for name, more in (("text", " edgekd"), ("resized", " edgekd"), ("picture", "")):
+        (tmp_path / name).mkdir()
+        folder, _ = written(tmp_path / name, name)
+        for program, runtime in (("predict", "onnxruntime"), ("predict_openvino", "openvino")):
+            source = (folder / "python" / f"{program}.py").read_text()
+            assert f"    pip install numpy{more} {runtime}\n" in source
+        assert ("edgekd" in (folder / "python" / "student.py").read_text()) == bool(more)
+        (_, line), *_ = _programs(["python/predict.py"], about(name).packages)
+        assert f"`pip install numpy{more} onnxruntime`" in line
+
+
+def test_the_cpp_program_opens_a_path_of_the_system(tmp_path: Path) -> None:
+    """Windows' ONNX Runtime takes wide characters; and its compiler is told what the letters of labels are."""
+    folder, _ = written(tmp_path, "picture")
+    source = (folder / "cpp" / "predict_ort.cpp").read_text()
+    assert "const std::filesystem::path model = " in source and "session(env, model.c_str(), options)" in source
+    assert "add_compile_options(/utf-8)" in (folder / "cpp" / "CMakeLists.txt").read_text()
 
 
 @pytest.mark.parametrize("length", [30, 50, 81])
@@ -296,10 +422,19 @@ def test_a_page_that_marks_pixels_is_shown_pictures_grey_ones_too(tmp_path: Path
         said(["node", "--check", "app.mjs"], folder / "web")
 
 
+class Whole(MultiLabel):
+    """A user's own task may tell whole numbers."""
+
+    @property
+    def constants(self) -> dict[str, float | list[float]]:
+        return {"cut": 0}
+
+
 # What some task's programs say of some scores, each a float32 exactly; a threshold of 0.75 is the logit 1.0986.
 TOLD = [
     (Regression(), [1.5, -2.0], {"values": [1.5, -2.0]}),
     (MultiLabel(), [1.0, 0.0, -1.0], {"labels": ["a", "b"], "scores": [1.0, 0.0, -1.0]}),
+    (Whole(), [1.0, 0.0, -1.0], {"labels": ["a", "b"], "scores": [1.0, 0.0, -1.0]}),
     (MultiLabel(threshold=0.75), [1.0, 0.0, 1.125], {"labels": ["c"], "scores": [1.0, 0.0, 1.125]}),
     (MultiLabel(), [-1.0, -1.0, -2.0], {"labels": [], "scores": [-1.0, -1.0, -2.0]}),
     (Anomaly(), [1.5], {"is_anomaly": None, "score": 1.5}),
@@ -373,8 +508,8 @@ def test_every_language_knows_when_it_is_sure(tmp_path: Path) -> None:
 
 
 TAGS = ["O", "B-film", "I-film", "B-mood", "I-mood"]
-# White space of all kinds, a word that is none, and more words than are read.
-TEXT = "A\u3000quiet\u0007 \u0007 [UNK]Olé! 😀 zzz films  quiet" + "\tfilms" * 4
+# White space of all kinds, a line end of two characters, a word that is none, and more words than are read.
+TEXT = "A\u3000quiet\r\n\u0007 \u0007 [UNK]Olé! 😀 zzz films  quiet" + "\tfilms" * 4
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -435,7 +570,7 @@ def write(folder: Path, asked: About, sample: Any) -> Path:
     return folder / "examples"
 
 
-def in_node(place: Path, source: str, wanted: Mapping[str, Any]) -> None:
+def in_node(place: Path, source: str, wanted: object) -> None:
     if shutil.which("node"):
         (place / "js" / "show.mjs").write_text(source + "\n")
         assert json.loads(said(["node", "show.mjs"], place / "js")) == wanted

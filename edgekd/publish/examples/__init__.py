@@ -154,6 +154,11 @@ class About:
         return arrays[self.dtype]
 
     @property
+    def packages(self) -> list[str]:
+        """What Python programs import beside their runtime, as pip names it."""
+        return ["numpy", *["edgekd"] * (self.kind == "text" or "resample" in self.names)]
+
+    @property
     def paints(self) -> bool:
         """Whether a page shows a mask over its picture."""
         of_pixels = any(task.program in ("mask", "anomaly_map") for task in self.tasks.values())
@@ -199,6 +204,11 @@ class About:
         columns = table_rows.op_of(self.ops) or {"columns": []}
         return [{key: _plain(value) for key, value in column.items()} for column in columns["columns"]]
 
+    @property
+    def missing(self) -> list[str]:
+        """Texts of a table's cells that say that there is no value, in lower case."""
+        return list(table_rows.MISSING)
+
     def setting(self, runtime: str) -> Mapping[str, Any]:
         """Of ``settings``; one thread where nothing is told."""
         return self.settings.get(runtime) or {"threads": 1, "config": {}}
@@ -216,8 +226,8 @@ class About:
 
     @staticmethod
     def floats(value: float | Sequence[float]) -> str:
-        """The same as C++'s floats."""
-        return ", ".join(f"{float(v)!r}f" for v in np.atleast_1d(value))
+        """The same as C++'s floats: those of numpy, which rounds a double, where C++ rounds what is written."""
+        return ", ".join(f"{float(np.float32(v))!r}f" for v in np.atleast_1d(value))
 
 
 def _plain(value: object) -> object:

@@ -53,6 +53,11 @@ def literal(value: object) -> str:
     return in_json(json.dumps(value, ensure_ascii=False))
 
 
+def ascii_literal(text: str) -> str:
+    """The same of a text in ASCII alone."""
+    return json.dumps(plain(text))
+
+
 def javascript(value: Any) -> str:
     """A table as an expression of JavaScript: in a literal ``__proto__`` would be no key."""
     return f"Object.fromEntries({literal(list(value.items()))})"
@@ -98,6 +103,7 @@ def _of_cpp(char: str) -> str:
 
 FILTERS: dict[str, Callable[[Any], str]] = {
     "literal": literal,
+    "ascii": ascii_literal,
     "python": repr,
     "javascript": javascript,
     "cpp": cpp,
