@@ -50,6 +50,25 @@ def test_openvino_is_told_what_the_backend_tells_it(backend: str) -> None:
         assert line in files["examples/cpp/predict_openvino.cpp"]
 
 
+@pytest.mark.parametrize(
+    ("largest", "dtype", "ops", "white"),
+    [
+        (16, "uint8", [{"op": "scale", "divide": 16.0}, {"op": "layout"}], 16),
+        (255, "uint8", [{"op": "scale", "divide": 127.5}, {"op": "normalise", "mean": 1.0, "std": 1.0}], 255),
+        (255, "uint8", [{"op": "scale", "divide": 255.0}], 255),
+        (200, "uint8", [{"op": "grey"}], 255),
+        (0, "uint8", [{"op": "scale", "divide": 0.5}], 255),
+        (1, "float32", [{"op": "scale", "divide": 2.0}], 255),
+    ],
+)
+def test_white_is_what_images_are_divided_by_where_none_is_larger(
+    largest: int, dtype: str, ops: list[dict[str, Any]], white: int
+) -> None:
+    images = np.zeros((3, 2, 2, 1), dtype)
+    images[1, 0, 1] = largest
+    assert app_files._white(images, ops) == white
+
+
 def test_onnx_runtime_gets_threads_and_session_entries() -> None:
     options = {"threads": 2, "config": {"session.intra_op.allow_spinning": False}}
     variant: Any = SimpleNamespace(target="t", backend="ort", options=options, also={})

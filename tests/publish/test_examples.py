@@ -414,7 +414,7 @@ def test_a_page_hears_a_sound_as_the_training_did(tmp_path: Path, length: int) -
 @pytest.mark.parametrize("name", ["ink", "picture"])
 @pytest.mark.parametrize("task", [Segmentation(), AnomalyMap(threshold=0.5)])
 def test_a_page_that_marks_pixels_is_shown_pictures_grey_ones_too(tmp_path: Path, name: str, task: Task) -> None:
-    folder, _ = written(tmp_path, name, task=task)
+    folder, _ = written(tmp_path, name, task=task, shapes={"logits": (3, 9, 8)})
     page, app = ((folder / "web" / file).read_text() for file in ("index.html", "app.mjs"))
     assert "Choose a picture" in page and not (folder / "web" / "ink.mjs").exists()
     assert "function paint(" in app and ("const grey" in app) == (name == "ink")

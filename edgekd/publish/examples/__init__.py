@@ -72,6 +72,8 @@ class About:
             ``config``, session entries.
         gpu: the page's file is made for WebGPU.
         certainties: by head, of those whose answers are told to be sure or not.
+        white: the largest number of a raw image.
+        shapes: of one sample's scores, by head, such as (C, H, W) of a mask.
     """
 
     name: str
@@ -86,6 +88,8 @@ class About:
     gpu: bool = False
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     certainties: Mapping[str, Certainty] = field(default_factory=dict)
+    white: int = 255
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -154,25 +158,31 @@ class About:
         return arrays[self.dtype]
 
     @property
+    def temperatures(self) -> dict[str, float]:
+        """By head, what scores are divided by before they become probabilities, where that is not 1."""
+        return {head: of.temperature for head, of in self.certainties.items() if of.temperature != 1}
+
+    @property
     def packages(self) -> list[str]:
         """What Python programs import beside their runtime, as pip names it."""
         return ["numpy", *["edgekd"] * (self.kind == "text" or "resample" in self.names)]
 
     @property
-    def paints(self) -> bool:
-        """Whether a page shows a mask over its picture."""
-        of_pixels = any(task.program in ("mask", "anomaly_map") for task in self.tasks.values())
-        return self.kind in ("ink", "picture") and of_pixels
+    def widths(self) -> dict[str, int]:
+        """Pixels of a row of the mask that a page shows over its picture, by head."""
+        masks = [head for head, task in self.tasks.items() if task.program in ("mask", "anomaly_map")]
+        return {head: self.shapes[head][-1] for head in masks} if self.kind in ("ink", "picture") else {}
+
+    @property
+    def pointed(self) -> list[str]:
+        """The heads whose values a page shows as points in its picture: x and y in pixels of a raw sample."""
+        heads = [head for head, task in self.tasks.items() if task.program == "values" and task.geometry == "points"]
+        return heads if self.kind in ("ink", "picture") else []
 
     @property
     def page(self) -> str:
-        """How a page is asked, by a kind of raw sample; where it answers at pixels it is shown grey pictures, too."""
-        return "picture" if self.paints else self.kind
-
-    @property
-    def white(self) -> int:
-        """The largest number of a raw image."""
-        return min(255, int(next((op["divide"] for op in self.ops if op["op"] == "scale"), 255)))
+        """How a page is asked, by a kind of raw sample; where it marks places it is shown grey pictures, too."""
+        return "picture" if self.widths or self.pointed else self.kind
 
     @property
     def extent(self) -> tuple[int, ...]:
@@ -378,7 +388,9 @@ def synthetic(about: About, rng: np.random.Generator, count: int) -> AnyArray:
 def _noise(about: About, rng: np.random.Generator, shape: tuple[int, ...]) -> AnyArray:
     if about.dtype == "float32":
         return rng.standard_normal(shape).astype(np.float32)
-    top = {"uint8": 256, "int16": 2**15, "int64": 256}[about.dtype]
+    if about.dtype == "uint8":
+        return rng.integers(0, about.white + 1, shape).astype(np.uint8)
+    top = {"int16": 2**15, "int64": 256}[about.dtype]
     divide = next((op["divide"] for op in about.ops if op["op"] == "scale"), top - 1)
     low = -top if about.dtype == "int16" else 0
     return rng.integers(low, min(top, int(divide) + 1), shape).astype(about.dtype)
