@@ -195,8 +195,9 @@ def gap(got: np.ndarray, wanted: np.ndarray, tolerance: float, quantized: bool) 
     comparison = parity.compare(got, wanted)
     compared: Compared = {
         **comparison.as_dict(),
-        "score_range": comparison.score_range,
         "mean": comparison.mean_abs_diff,
+        "relative": comparison.relative,
+        "mean_relative": comparison.mean_relative,
         "clearly_differs": parity.clearly_differs(got, wanted, tolerance),
         "batches": {},
     }

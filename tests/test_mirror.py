@@ -145,7 +145,6 @@ TESTED_ELSEWHERE = {
     "runtime/cold.py": "tests/runtime/test_bench_bundle.py: one measurement for all its figures",
     "runtime/compare.py": "tests/runtime/test_bench_bundle.py: the same small bundle",
     "runtime/contents.py": "tests/runtime/test_manifest.py: written, read and replayed",
-    "runtime/decisions.py": "tests/attacks/test_claims.py: a door of strangers, with its attacks",
     "runtime/devices/_find.py": "tests/conformance/test_devices.py: every device is found by it",
     "runtime/inside.py": "tests/attacks/test_hostile_models.py: the child of edgekd inspect",
     "runtime/kept.py": "tests/attacks/test_reports.py: odd ones are dropped",

@@ -12,6 +12,7 @@ from edgekd.base.arrays import AnyArray
 
 Array = NDArray[np.float64]
 ROWS = 1024  # samples at once: scores of many items are large
+NARROW = 0.01  # of the largest number: what is nearly the same for every sample has no range of its own
 
 
 def softmax(scores: AnyArray) -> Array:
@@ -58,6 +59,17 @@ def lead(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     best = np.sort(scores, axis=1)
     apart: NDArray[np.float32] = best[:, -1] - best[:, -2] if scores.shape[1] > 1 else np.abs(best[:, -1])
     return apart
+
+
+def span(scores: AnyArray, *, by_column: bool = False) -> Array:
+    """The range of scores, of which a tolerance is a share: () of all, or (K,) of each column of (N, K).
+
+    At least ``NARROW`` of the largest number: one rounding of a float32 is a share of that, however near to each other
+    the numbers are; of the usual tolerance of 1e-3 that leaves 1e-5.
+    """
+    axis = 0 if by_column else None
+    low, high = (end(scores, axis=axis).astype(np.float64) for end in (np.min, np.max))  # may be beyond float32
+    return np.maximum(high - low, NARROW * np.maximum(np.abs(low), np.abs(high)))
 
 
 def _shifted(scores: AnyArray) -> Array:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -301,8 +302,8 @@ def _compared(
     agreement = parity.compare(got, wanted, heads=evaluation.evaluator.heads)
     return {
         **agreement.as_dict(),
-        "score_range": agreement.score_range,
         "mean": agreement.mean_abs_diff,
+        **_shares(agreement),
         "clearly_differs": parity.clearly_differs(got, wanted, tolerance, evaluation.evaluator.heads),
         "batches": _in_batches(session, evaluation, got, tolerance),
     }
@@ -325,11 +326,23 @@ def _in_batches(
         by_batch[str(batch)] = {
             "max_abs_diff": agreement.as_dict()["max_abs_diff"],
             "mean": agreement.mean_abs_diff,
+            **_shares(agreement),
             "clearly_differs": parity.clearly_differs(
                 joined(outputs), alone[rows], tolerance, evaluation.evaluator.heads
             ),
         }
     return by_batch
+
+
+class _Shares(TypedDict):
+    relative: float | None
+    mean_relative: float | None
+
+
+def _shares(agreement: parity.Parity) -> _Shares:
+    """Differences as shares of the score range. JSON knows no infinity: such a one is None."""
+    relative, mean = (x if math.isfinite(x) else None for x in (agreement.relative, agreement.mean_relative))
+    return {"relative": relative, "mean_relative": mean}
 
 
 def _on_another(
@@ -369,13 +382,14 @@ def parity_gap(candidate: MeasuredCandidate) -> str | None:
 
 def gap(compared: Compared, numerics: Numerics) -> str | None:
     """How far answers are from those of a reference, in words that go on with whose they are."""
-    limit = numerics.tolerance * max(compared["score_range"], 1.0)
     for batch, differences in {"": compared, **compared["batches"]}.items():
         place = f"in batches of {batch} " if batch else ""
         share = differences["clearly_differs"] or 0.0
         if numerics.quantized and share > CLEARLY:
             return f"{place}{units.share(share)} of the answers differ clearly from"
-        distance = differences["mean" if numerics.quantized else "max_abs_diff"]
-        if distance is None or distance > limit:
-            return f"{place}scores differ by {distance}, more than {limit:.2g}, from"
+        relative = differences["mean_relative" if numerics.quantized else "relative"]
+        if relative is None or relative > numerics.tolerance:
+            distance = differences["mean" if numerics.quantized else "max_abs_diff"]
+            share = "" if relative is None else f"{relative:.2g} of their range, more than {numerics.tolerance:g}, "
+            return f"{place}scores differ by {distance}, {share}from"
     return None

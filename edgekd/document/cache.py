@@ -11,10 +11,12 @@ from edgekd.document.rules import Bytes, Count, Nanoseconds, NotNegative, Number
 
 
 class Batch(TypedDict):
-    """What a file says in another batch."""
+    """What a file says in another batch; ``relative``: see ``runtime.parity.Parity``."""
 
     max_abs_diff: NotNegative | None
     mean: Number | None
+    relative: NotNegative | None
+    mean_relative: NotNegative | None
     clearly_differs: NotNegative | None
 
 
@@ -24,8 +26,9 @@ class Compared(TypedDict):
     argmax_agreement: Number | None
     max_abs_diff: NotNegative | None
     samples: Count
-    score_range: NotNegative
     mean: Number | None
+    relative: NotNegative | None
+    mean_relative: NotNegative | None
     clearly_differs: NotNegative | None
     batches: dict[str, Batch]
 

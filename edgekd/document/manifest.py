@@ -107,7 +107,7 @@ class Graph(TypedDict):
 class Execution(TypedDict):
     """How edgekd runs a variant; ``also``: the options of other backends that open the same files.
 
-    ``tolerance``: for ``edgekd verify``, as a share of the score range, absolute for float files.
+    ``tolerance``: for ``edgekd verify``, as a share of the score range.
     """
 
     also: dict[str, dict[str, object]]

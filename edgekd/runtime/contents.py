@@ -57,7 +57,7 @@ class Variant:
         files: what the runtime opens, by name, the one to open first.
         isa: CPU features that the files need.
         also: other backends that open the same files, and their options: where the first is not installed.
-        tolerance: for ``verify``, as a share of the score range; absolute for float files.
+        tolerance: for ``verify``, as a share of the score range.
         golden: model inputs by name and the outputs by name that this file gave for them, (N, ...) each.
         graphs: the computations in the files.
         checked: the runtimes and CPUs that it was scored on.

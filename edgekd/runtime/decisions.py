@@ -18,23 +18,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.base import plugins, reader
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import FactoryError, IntegrityError, in_bundle
 from edgekd.base.preprocess import TEXT
 from edgekd.document.decisions import Decisions, Numbers, Said, Text
-from edgekd.runtime.contents import Bundle, Variant
+from edgekd.runtime.contents import Bundle
 from edgekd.runtime.model import Model
 from edgekd.runtime.opening import Opened
-from edgekd.tasks import ROUNDED, Decided, Heads, Record, Task, path_of
+from edgekd.tasks import ROUNDED, Decided, Heads, Record, Task, numbers_off, path_of
 
 FILE = "decisions.json"
 LEAST, MOST = 4, 16  # samples: one of each class, as far as there is room
 MOST_BYTES = 500_000  # of their numbers, unless one alone has more: three pictures of 224 x 224
+TINY = 1e-30  # below it a number is 0
 LARGEST = 64_000_000  # bytes of the file: one picture of 4000 x 4000, or 4 minutes of sound at 48 kHz
-# Numbers are held as golden scores are: within the numerics' tolerance (int8: 0.05 of their range; ONNX Runtime and
-# OpenVINO differ by 0.006 of it on digits).
+# Numbers are held as golden scores are: within the numerics' tolerance, a share of their range (int8: 0.05; ONNX
+# Runtime and OpenVINO differ by 0.006 of it on digits).
 
 
 def written(samples: Sequence[object], heads: Heads, predictions: Mapping[str, Sequence[object]]) -> bytes:
@@ -79,18 +81,13 @@ def replay(bundle: Bundle, opened: Opened) -> tuple[int, int]:
         raise
     heads = bundle.heads
     slack = {
-        head: _slack(task, opened.variant, [one[head] for one in wanted if head in one], _temperature(heads, head))
+        head: _slack(task, opened.variant.tolerance, [one[head] for one in wanted if head in one])
         for head, task in heads.tasks.items()
     }
     for i, expected in enumerate(wanted):
         for answer in (alone[i], together[i]):
             _hold(_by_head(answer, heads), heads, expected, slack, f"{where}: {opened.variant.target}: sample {i}")
     return len(samples), len(_labels_seen(heads, wanted))
-
-
-def _temperature(heads: Heads, head: str) -> float:
-    certainty = heads.certainties.get(head)
-    return 1.0 if certainty is None else certainty.temperature
 
 
 def _labels_seen(heads: Heads, wanted: Sequence[Mapping[str, Record]]) -> set[tuple[str, str]]:
@@ -130,15 +127,21 @@ def _recorded(task: Task, decided: Decided) -> Record:
     return cast(Record, reader.check({"record": plain}, dict[str, Said], where, FactoryError)["record"])
 
 
-def _slack(task: Task, variant: Variant, records: Sequence[Record], temperature: float) -> float:
-    """How far a number may be from what it was, in the scores' unit divided by the temperature."""
-    numbers = [number for record in records for number in task.numbers(record)]
-    span = max(numbers, default=0.0) - min(numbers, default=0.0) if variant.quantized else 1 / temperature
-    return variant.tolerance * span + ROUNDED
+def _slack(task: Task, tolerance: float, records: Sequence[Record]) -> float | NDArray[np.float64]:
+    """How far a number may be from what it was, in the scores' unit divided by the temperature; see ``by_column``."""
+    numbers = [task.numbers(record) for record in records]
+    if task.by_column:
+        return np.maximum(tolerance * task.span(np.array(numbers)), TINY)
+    flat = np.array([number for row in numbers for number in row])
+    return tolerance * float(task.span(flat) if len(flat) else 0.0) + ROUNDED
 
 
 def _hold(
-    answers: Mapping[str, Decided], heads: Heads, expected: Mapping[str, Record], slack: Mapping[str, float], where: str
+    answers: Mapping[str, Decided],
+    heads: Heads,
+    expected: Mapping[str, Record],
+    slack: Mapping[str, float | NDArray[np.float64]],
+    where: str,
 ) -> None:
     if sorted(answers) != sorted(expected):  # JSON is written sorted
         raise IntegrityError("other outputs than when it was built", where=where, found=list(answers), allowed=expected)
@@ -152,7 +155,9 @@ def _hold(
         if sure != wanted.get("sure", sure):
             allowed = f"{wanted['sure']}"
             raise IntegrityError("not as sure as when it was built", where=place, found=sure, allowed=allowed)
-        for off in task.off(one, wanted, slack[head]):
+        limit = slack[head]
+        offs = task.off(one, wanted, limit) if isinstance(limit, float) else numbers_off(task, one, wanted, limit)
+        for off in offs:
             if not off.distance <= 1:
                 at, allowed = f"{place}: {off.place}", f"{off.before:g}"
                 raise IntegrityError("another score than when it was built", where=at, found=off.now, allowed=allowed)

@@ -72,7 +72,6 @@ def difference(
     got: AnyArray | None,
     wanted: AnyArray,
     tolerance: float,
-    quantized: bool,
     where: str,
     of: AnyArray | None = None,
     head: str = "",
@@ -81,7 +80,7 @@ def difference(
     """The largest difference of one output from the golden one.
 
     Args:
-        tolerance: the largest that is allowed, for a quantized file as a share of the score range.
+        tolerance: the largest that is allowed, as a share of the score range, see ``Task.span``.
         of: the scores whose range that is, where ``wanted`` is a part of them.
         heads: what outputs mean, of which this is ``head``; None: classes.
 
@@ -96,17 +95,20 @@ def difference(
     every = (wanted if of is None else of).astype(np.float64)  # whose range may be beyond float32
     if not np.isfinite(every).all():
         raise IntegrityError("golden scores that are not finite", where=where)
-    same = CLASSES.same(got, wanted)
+    same, span = CLASSES.same(got, wanted), CLASSES.span(every)
     if heads is not None:
         held = heads.only(head)
+        span = heads.tasks[head].span(heads.natural(head, every))
         # Of the thousands of places of a sample some are always in doubt: these another CPU may decide otherwise.
         same = ~held.differs(got, wanted, tolerance) if held.dense else held.same(got, wanted)
     if same is not None and not same.all():
         raise IntegrityError("other answers than when it was built", where=where)
-    span = float(every.max() - every.min()) if quantized else 1.0
-    worst = float(np.abs(got.astype(np.float64) - wanted).max())
-    if not worst <= tolerance * span:
+    gaps = np.abs(got.astype(np.float64) - wanted)
+    limits = np.broadcast_to(tolerance * span, gaps.shape)
+    if not (gaps <= limits).all():
+        worst = np.unravel_index(int((gaps - limits).argmax()), gaps.shape)
+        allowed = f"{limits[worst]:.3g}"
         raise IntegrityError(
-            "other scores than when it was built", where=where, found=worst, allowed=f"{tolerance * span:.3g}"
+            "other scores than when it was built", where=where, found=float(gaps[worst]), allowed=allowed
         )
-    return worst
+    return float(gaps.max())

@@ -94,7 +94,6 @@ def hold(bundle: Bundle, opened: Opened) -> None:
                 None if output is None or not output.ndim else output[:1],
                 scores[:1],
                 variant.tolerance,
-                variant.quantized,
                 where,
                 scores,
                 head,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.errors import IntegrityError, UsageError
+from edgekd.base.scores import span
 from edgekd.document import report as documents
 from edgekd.runtime import batches
 from edgekd.runtime.backend import Array, Session
@@ -27,23 +29,17 @@ class Parity:
         argmax_agreement: share of decisions, 0..1, that are alike, one a sample or a pixel; None: nothing is decided.
         samples: how many were compared.
         mean_abs_diff: the mean absolute difference; None where one of them is not finite.
-        score_range: largest minus smallest score of the reference; 0 where a score is not finite.
+        relative: the largest difference as a share of the reference's range, see ``Task.span``, of the output or
+            column where that is largest: what a target's ``tolerance`` limits of a float file; infinite as above.
+        mean_relative: the mean difference so, which it limits of an int8 file.
     """
 
     max_abs_diff: float
     argmax_agreement: float | None
     samples: int
-    score_range: float
-    mean_abs_diff: float | None = None
-
-    @property
-    def relative(self) -> float:
-        """The difference as a share of the score range: what a target's ``tolerance`` limits."""
-        if self.max_abs_diff == 0:
-            return 0.0
-        if math.isinf(self.max_abs_diff) or self.score_range == 0:
-            return math.inf
-        return self.max_abs_diff / self.score_range
+    mean_abs_diff: float | None
+    relative: float
+    mean_relative: float
 
     def as_dict(self) -> documents.Parity:
         """The ``parity`` of report.json. JSON knows no infinity: such a difference is None."""
@@ -68,14 +64,37 @@ def compare(
     if got.shape != want.shape or not want.size:
         raise IntegrityError("the output's shape is not the reference's", found=got.shape, allowed=str(want.shape))
     a, b = got.astype(np.float64), want.astype(np.float64)
-    finite = bool(np.isfinite(a).all() and np.isfinite(b).all())
+    agreement = _agreement(a, b, heads) if classes else None
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return Parity(math.inf, agreement, len(want), None, math.inf, math.inf)
+    gaps = np.abs(a - b)
     return Parity(
-        max_abs_diff=float(np.abs(a - b).max()) if finite else math.inf,
-        argmax_agreement=_agreement(a, b, heads) if classes else None,
+        max_abs_diff=float(gaps.max()),
+        argmax_agreement=agreement,
         samples=len(want),
-        score_range=float(b.max() - b.min()) if finite else 0.0,
-        mean_abs_diff=float(np.abs(a - b).mean()) if finite else None,
+        mean_abs_diff=float(gaps.mean()),
+        relative=_relative(np.max, gaps, b, heads),
+        mean_relative=_relative(np.mean, gaps, b, heads),
     )
+
+
+def _relative(
+    of: Callable[..., Any], gaps: NDArray[np.float64], want: NDArray[np.float64], heads: Heads | None
+) -> float:
+    """The largest or the mean difference as a share of the range, of the output and column where it is most."""
+    if heads is None:
+        return float(_shares(of(gaps), span(want)).max())
+    shares = []
+    for name, part in heads.split(gaps).items():
+        task = heads.tasks[name]
+        shares.append(_shares(of(part, axis=0 if task.by_column else None), task.span(heads.split(want)[name])).max())
+    return float(np.max(shares))
+
+
+def _shares(gaps: NDArray[np.float64], spans: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Differences over ranges; none is none, also of what is 0 throughout."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(gaps == 0, 0.0, gaps / spans)
 
 
 def _agreement(a: NDArray[np.float64], b: NDArray[np.float64], heads: Heads | None) -> float | None:

@@ -120,8 +120,9 @@ def _golden(bundle: Bundle, opened: Opened, name: str) -> Check:
         got = batches.run(opened.session, x, batch, name)
         for head, scores in wanted.items():
             place = f"{name}: {head}, {batch} at once"
-            allowed = variant.tolerance, variant.quantized
-            difference = golden.difference(got.get(head), scores, *allowed, place, head=head, heads=bundle.heads)
+            difference = golden.difference(
+                got.get(head), scores, variant.tolerance, place, head=head, heads=bundle.heads
+            )
             worst = max(worst, difference)
     return {"check": f"{name}: {count} samples, largest difference {worst:.2g}", "ok": True}
 

@@ -16,6 +16,7 @@ from edgekd.tasks._base import Geometry as Geometry
 from edgekd.tasks._base import Record as Record
 from edgekd.tasks._base import Shown as Shown
 from edgekd.tasks._base import Task as Task
+from edgekd.tasks._base import numbers_off as numbers_off
 from edgekd.tasks._bio import edges as edges
 from edgekd.tasks._certainty import DISTANCE as DISTANCE
 from edgekd.tasks._certainty import Certainty as Certainty

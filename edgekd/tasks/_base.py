@@ -14,6 +14,7 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import EdgekdError
 from edgekd.base.marks import Marks
 from edgekd.base.preprocess import Ops
+from edgekd.base.scores import span
 from edgekd.tasks._classes import At, Numbered, unlabelled
 
 Scores = NDArray[np.float32]
@@ -133,6 +134,13 @@ class Task(ABC):
     def exclusive(self) -> bool:
         """Whether the scores of a sample are of classes of which one is right."""
         return self.link == "softmax" and not self.dense
+
+    @property
+    def by_column(self) -> bool:
+        """Whether each number of a sample has a unit of its own, as degrees and pascals have: a tolerance is a share of
+        its column's range then, and not of that of all.
+        """
+        return False
 
     @property
     def vectors(self) -> bool:
@@ -314,6 +322,10 @@ class Task(ABC):
         """(N,) the share of a sample's decisions that ``differs`` tells, 0..1."""
         return self.differs(got, wanted, tolerance).astype(np.float64)
 
+    def span(self, scores: AnyArray) -> Floats:
+        """What a tolerance is a share of: () the range of (N, ...) scores, or (K,) of columns; see ``by_column``."""
+        return span(scores, by_column=self.by_column)
+
     def distance(self, one: AnyArray, other: AnyArray) -> Floats:
         """(N,) how far two nets are apart on each sample, in ``unit``: the root of the mean squared difference."""
         gap = one.astype(np.float64) - other
@@ -363,7 +375,13 @@ class Task(ABC):
         """Each number of a record against what is decided now; ``slack``: how far it may be off, in the scores'
         unit.
         """
-        pairs = zip(self.numbers(self.record(decided)), self.numbers(record), strict=True)
-        for i, (now, before) in enumerate(pairs):
-            # Both are of six digits: large values may differ by more than the slack through that alone.
-            yield Off(f"value {i}", now, before, abs(now - before) / (slack + ROUNDED * abs(before)))
+        return numbers_off(self, decided, record, slack)
+
+
+def numbers_off(task: Task, decided: Decided, record: Record, slack: float | Floats) -> Iterator[Off]:
+    """Each number of a record against what is decided now; ``slack``: see ``Task.off``, above 0, or one of each."""
+    pairs = list(zip(task.numbers(task.record(decided)), task.numbers(record), strict=True))
+    each = np.broadcast_to(slack, len(pairs)).tolist()
+    for i, ((now, before), limit) in enumerate(zip(pairs, each, strict=True)):
+        # Both are of six digits: large values may differ by more than the slack through that alone.
+        yield Off(f"value {i}", now, before, abs(now - before) / (limit + ROUNDED * abs(before)))

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgekd.base.arrays import AnyArray
-from edgekd.base.errors import DataError
+from edgekd.base.errors import DataError, EdgekdError
 from edgekd.base.marks import Marks
 from edgekd.tasks import _rows
 from edgekd.tasks._base import Floats, Geometry, Record, Task
@@ -62,6 +62,11 @@ class Regression(Task):
         """See ``Task``."""
         return "points" if self.points else ""
 
+    @property
+    def by_column(self) -> bool:
+        """See ``Task``: x and y of points are all pixels."""
+        return not self.points
+
     def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
         """See ``Task``: (N,) or (N, ...) numbers; names count the values where none are given."""
         for split, values in labels.items():
@@ -93,6 +98,12 @@ class Regression(Task):
                 what = "a value that is the same of every training sample" if len(values) else "a value without a label"
                 shown = f"{name}: {values[0]:g}" if len(values) else name
                 raise DataError(what, where=where, found=shown, allowed="at least two different ones")
+
+    def check_size(self, size: int, where: str, error: type[EdgekdError]) -> None:
+        """See ``Task``."""
+        if self.mean and len(self.mean) != size:
+            count = f"{len(self.mean)} numbers"
+            raise error("a mean and a std of each value", where=f"{where}.mean", found=count, allowed=f"{size}")
 
     def fitted(self, labels: AnyArray | None) -> Regression:
         """See ``Task``."""

@@ -264,8 +264,8 @@ MEASURED: dict[str, Any] = {
         "fp32": {
             "value_validation": 0.9, "value_ci95": [0.8, 1.0], "drop_ci95": [0.0, 0.1], "also": {}, "kernels": None,
             "samples_ns": [5, 6], "sessions_p50_ms": [1.0],
-            "parity": {"argmax_agreement": 1.0, "max_abs_diff": 0.0, "samples": 5, "score_range": 1.0, "mean": 0.0,
-                       "clearly_differs": 0.0, "batches": {}},
+            "parity": {"argmax_agreement": 1.0, "max_abs_diff": 0.0, "samples": 5, "mean": 0.0, "relative": 0.0,
+                       "mean_relative": 0.0, "clearly_differs": 0.0, "batches": {}},
         }
     },
     "host": MACHINE, "length": None, "preprocess_ms": 0.1, "seconds": 0.1,

@@ -19,10 +19,18 @@ ALIKE: Compared = {
     "max_abs_diff": 0.0,
     "samples": 10,
     "mean": 0.0,
-    "score_range": 10.0,
+    "relative": 0.0,
+    "mean_relative": 0.0,
     "clearly_differs": 0.0,
-    "batches": {"2": {"max_abs_diff": 0.0, "mean": 0.0, "clearly_differs": 0.0}},
+    "batches": {},
 }
+
+
+def apart(largest: float | None, mean: float | None, clearly: float = 0.0) -> dict[str, Any]:
+    """Scores of a range of 10."""
+    relative, mean_relative = (None if gap is None else gap / 10 for gap in (largest, mean))
+    return {"max_abs_diff": largest, "mean": mean, "relative": relative, "mean_relative": mean_relative,
+            "clearly_differs": clearly}  # fmt: skip
 
 
 def gap(numerics: str, **found: Any) -> str | None:
@@ -34,17 +42,20 @@ def gap(numerics: str, **found: Any) -> str | None:
     ("numerics", "found", "said"),
     [
         ("fp32", {}, None),
-        ("fp32", {"max_abs_diff": 0.5, "mean": 1e-6}, "differ by 0.5"),
-        ("fp32", {"max_abs_diff": None, "mean": None}, "differ"),
-        ("int8", {"max_abs_diff": 2.0, "mean": 0.1}, None),
-        ("int8", {"max_abs_diff": 9.0, "mean": 4.0}, "differ by 4.0"),
+        ("fp32", apart(0.5, 1e-6), "differ by 0.5"),
+        ("fp32", apart(None, None), "differ"),
+        ("int8", apart(2.0, 0.1), None),
+        ("int8", apart(9.0, 4.0), "differ by 4.0"),
         ("int8", {"argmax_agreement": 0.9}, None),
         ("int8", {"clearly_differs": 0.05}, "5.0 %"),
-        ("int8", {"max_abs_diff": None, "mean": None}, "differ"),
-        ("fp32", {"batches": {"7": {"max_abs_diff": 0.5, "mean": 1e-6, "clearly_differs": 0.0}}}, "batches of 7"),
-        ("int8", {"batches": {"7": {"max_abs_diff": 0.5, "mean": 1e-6, "clearly_differs": 0.0}}}, None),
-        ("int8", {"batches": {"64": {"max_abs_diff": 0.5, "mean": 0.1, "clearly_differs": 0.25}}}, "batches of 64"),
-        ("int8", {"batches": {"64": {"max_abs_diff": None, "mean": None, "clearly_differs": 0.0}}}, "batches of 64"),
+        ("int8", apart(None, None), "differ"),
+        ("fp32", {"batches": {"7": apart(0.5, 1e-6)}}, "batches of 7"),
+        ("int8", {"batches": {"7": apart(0.5, 1e-6)}}, None),
+        ("int8", {"batches": {"64": apart(0.5, 0.1, 0.25)}}, "batches of 64"),
+        ("int8", {"batches": {"64": apart(None, None)}}, "batches of 64"),
+        # A share of their own range, whatever that is.
+        ("int8", {"mean": 0.003, "mean_relative": 0.3}, "0.3 of their range, more than 0.05"),
+        ("fp32", {"max_abs_diff": 15.0, "relative": 1e-4}, None),
     ],
 )
 def test_what_is_at_parity(numerics: str, found: dict[str, Any], said: str | None) -> None:

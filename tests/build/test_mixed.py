@@ -140,7 +140,7 @@ def test_layers_that_are_faster_in_float_run_so_in_the_file(on: Measured) -> Non
 def test_the_file_answers_as_its_torch_model_does_and_may_ship(on: Measured) -> None:
     int8, fp32 = on.candidates["int8-ptq"], on.candidates["fp32"]
     assert measure.parity_gap(int8) is None
-    assert int8.parity["mean"] is not None and int8.parity["mean"] < 0.01 * int8.parity["score_range"]
+    assert int8.parity["mean_relative"] is not None and int8.parity["mean_relative"] < 0.01
     assert fp32.mixed is None and len(int8.onnx) < len(fp32.onnx)
     assert on.ratio("int8-ptq", "fp32")[2] < 1
 
@@ -195,8 +195,8 @@ def step_of(here: Workspace) -> MeasureStep:
 def test_a_faster_file_is_refused_where_it_breaks_a_wish_that_int8_keeps(
     monkeypatch: pytest.MonkeyPatch, old: tuple[float, int], new: tuple[float, int], why: str | None
 ) -> None:
-    alike: Compared = {"argmax_agreement": 1.0, "max_abs_diff": 0.0, "samples": 10, "mean": 0.0, "score_range": 10.0,
-                       "clearly_differs": 0.0, "batches": {}}  # fmt: skip
+    alike: Compared = {"argmax_agreement": 1.0, "max_abs_diff": 0.0, "samples": 10, "mean": 0.0, "relative": 0.0,
+                       "mean_relative": 0.0, "clearly_differs": 0.0, "batches": {}}  # fmt: skip
     numerics = target.load(TARGETS[0]).numerics[0]
     rows = [
         MeasuredCandidate("int8", numerics, False, {"model.onnx": bytes(1000 * size)}, value, alike, [1])

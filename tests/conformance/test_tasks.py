@@ -433,6 +433,15 @@ def test_values_are_shown_to_losses_by_the_spread_of_their_labels() -> None:
             task_of("regression", **keys)
 
 
+def test_a_mean_and_a_std_belong_to_each_value() -> None:
+    """Of several heads their lists lie end to end: one that is too long would shift those behind it."""
+    kept = Regression(mean=(1.0, 2.0), std=(2.0, 2.0))
+    kept.check_size(2, "task", RecipeError)
+    Regression().check_size(3, "task", RecipeError)
+    with pytest.raises(RecipeError, match=r"heads\.a\.task\.mean.*2 numbers.*3"):
+        kept.check_size(3, "heads.a.task", RecipeError)
+
+
 def test_one_file_is_all_that_a_task_is() -> None:
     folder = Path(plugins.__file__).parent.parent / "tasks"
     for kind in KINDS:

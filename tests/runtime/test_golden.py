@@ -11,7 +11,8 @@ from edgekd.base.errors import IntegrityError
 from edgekd.base.preprocess import MASK, Spec
 from edgekd.runtime import golden
 from edgekd.runtime.backend import Array, Port, Session
-from edgekd.tasks import CLASSES
+from edgekd.tasks import CLASSES, Heads
+from edgekd.tasks.regression import Regression
 
 
 class Scores:
@@ -51,12 +52,27 @@ def test_synthetic_texts_have_no_padding() -> None:
     assert tokens.shape == mask.shape == (50, 4) and tokens.max() < 7 and (mask == 1).all()
 
 
-def test_a_difference_is_absolute_for_floats_and_a_share_of_the_range_for_int8() -> None:
+def test_a_difference_is_a_share_of_the_range() -> None:
     near = WANTED + np.float32(0.25)
-    assert golden.difference(near, WANTED, 0.3, False, "y") == golden.difference(near, WANTED, 0.07, True, "y") == 0.25
-    for tolerance, quantized in ((0.2, False), (0.06, True)):
-        with pytest.raises(IntegrityError, match="other scores than when it was built"):
-            golden.difference(near, WANTED, tolerance, quantized, "y")
+    assert golden.difference(near, WANTED, 0.07, "y") == 0.25
+    with pytest.raises(IntegrityError, match=r"other scores than when it was built.*0\.24"):
+        golden.difference(near, WANTED, 0.06, "y")
+
+
+@pytest.mark.parametrize("values", [[[2e5], [3e5], [2.5e5]], [[2e5]], [[1e-3], [2e-3]]])
+def test_values_of_any_size_are_held_to_what_float32_can_tell(values: list[list[float]]) -> None:
+    """Of a house price one unit in the last place is 0.016; a thousandth of the price is a difference."""
+    wanted, heads = np.array(values, np.float32), Heads({"y": 1}, {"y": Regression()})
+    golden.difference(np.nextafter(wanted, np.inf, dtype=np.float32), wanted, 1e-3, "y", head="y", heads=heads)
+    with pytest.raises(IntegrityError, match="other scores"):
+        golden.difference(wanted * np.float32(1.002), wanted, 1e-3, "y", head="y", heads=heads)
+
+
+def test_a_value_is_held_to_the_range_of_its_own_column() -> None:
+    wanted, heads = np.array([[20, 101e3], [22, 102e3]], np.float32), Heads({"y": 2}, {"y": Regression()})
+    assert golden.difference(wanted + np.float32([[0.0, 40.0]]), wanted, 0.05, "y", head="y", heads=heads) == 40
+    with pytest.raises(IntegrityError, match=r"found 5\.0.*0\.1"):
+        golden.difference(wanted + np.float32([[5.0, 0.0]]), wanted, 0.05, "y", head="y", heads=heads)
 
 
 @pytest.mark.parametrize(
@@ -72,4 +88,4 @@ def test_a_difference_is_absolute_for_floats_and_a_share_of_the_range_for_int8()
 )
 def test_what_is_no_answer_of_that_file(got: np.ndarray | None, wanted: np.ndarray, message: str) -> None:
     with np.errstate(invalid="ignore"), pytest.raises(IntegrityError, match=message):
-        golden.difference(got, wanted, 10.0, False, "y")
+        golden.difference(got, wanted, 10.0, "y")

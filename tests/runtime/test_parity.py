@@ -13,6 +13,8 @@ from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.runtime.backend import Array, Port, Session
 from edgekd.runtime.parity import check, clearly_differs, compare, run_all
 from edgekd.tasks import Heads
+from edgekd.tasks.anomaly import Anomaly
+from edgekd.tasks.regression import Regression
 
 SCORES = arrays(
     np.float32, array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6), elements=st.floats(-9, 9, width=16)
@@ -39,8 +41,7 @@ class Doubles:
 def test_equal_scores_agree(scores: np.ndarray) -> None:
     comparison = compare(scores, scores.copy())
     assert (comparison.max_abs_diff, comparison.argmax_agreement, comparison.samples) == (0, 1, len(scores))
-    assert comparison.relative == 0
-    assert comparison.score_range == pytest.approx(float(np.ptp(scores)))
+    assert comparison.relative == comparison.mean_relative == 0
 
 
 @given(SCORES, st.integers(0, 5), st.floats(1, 100, width=16))
@@ -82,7 +83,7 @@ def test_what_is_not_finite_is_infinitely_far(bad: float) -> None:
     for a, b in ((got, want), (want, got), (got, got)):
         comparison = compare(a, b)
         assert comparison.max_abs_diff == math.inf
-        assert comparison.relative == math.inf
+        assert comparison.relative == comparison.mean_relative == math.inf
         assert comparison.as_dict()["max_abs_diff"] is None
 
 
@@ -91,8 +92,24 @@ def test_integers_do_not_wrap() -> None:
     assert comparison.max_abs_diff == 255
 
 
-def test_a_constant_reference_forgives_nothing() -> None:
-    assert compare(np.full((2, 2), 1.5), np.ones((2, 2))).relative == math.inf
+def test_a_constant_reference_forgives_its_rounding_alone() -> None:
+    assert compare(np.full((2, 2), 1.5), np.ones((2, 2))).relative == pytest.approx(50)
+    assert compare(np.ones((2, 2)) + 1e-7, np.ones((2, 2))).relative < 1e-3
+    assert compare(np.full((2, 2), 1e-9), np.zeros((2, 2))).relative == math.inf
+
+
+VALUES = np.array([[20.0, 101_000.0], [22.0, 102_000.0], [21.0, 101_500.0]])
+
+
+def test_a_difference_is_a_share_of_what_its_own_output_ranges_over() -> None:
+    """20 degrees beside 101,325 Pa: of both together a tolerance of 0.05 would allow 5,000 of either."""
+    got = VALUES + np.array([[1.0, 100.0], [0.0, 0.0], [0.5, 0.0]])
+    values = Heads({"y": 2}, {"y": Regression()})
+    assert compare(got, VALUES, heads=values).relative == pytest.approx(0.5)
+    assert compare(got, VALUES, heads=values).mean_relative == pytest.approx(0.25)
+    assert compare(got, VALUES, heads=Heads({"y": 2}, {"y": Regression(points=True)})).relative < 1e-2
+    two = Heads({"a": 1, "b": 1}, {"a": Anomaly(), "b": Anomaly()})
+    assert compare(got, VALUES, heads=two).relative == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (2, 3, 1), (0, 3)])

@@ -51,11 +51,11 @@ def test_golden_maps_may_change_where_they_were_in_doubt() -> None:
     wanted[0, :, 0, 0] = 1.0, 1.01, -8
     got = wanted.copy()
     got[0, 0, 0, 0] = 1.02
-    difference = golden.difference(flat(got), flat(wanted), 0.05, True, "golden", head="map", heads=HEADS)
+    difference = golden.difference(flat(got), flat(wanted), 0.05, "golden", head="map", heads=HEADS)
     assert difference == pytest.approx(0.02, rel=1e-3)
     got[0, 1, 5, 5] = 9
     with pytest.raises(IntegrityError, match="other answers than when it was built"):
-        golden.difference(flat(got), flat(wanted), 0.05, True, "golden", head="map", heads=HEADS)
+        golden.difference(flat(got), flat(wanted), 0.05, "golden", head="map", heads=HEADS)
 
 
 @given(seed=st.integers(0, 1000), sure=st.floats(0, 1))
