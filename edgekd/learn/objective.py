@@ -258,8 +258,8 @@ def _on_answers(
         arranged = as_maps if isinstance(term.loss, MapLoss) else by_place
         s, t, y = arranged(term.task, term.shape, s, t, y)
     taught: Tensor | None = None
-    if y is not None and "labels" in term.loss.needs and not bool((known := are_known(y)).all()):
-        taught = known
+    if y is not None and "labels" in term.loss.needs and not bool((able := learns_from(term, y)).all()):
+        taught = able
     if t is not None and "teacher" in term.loss.needs and bool(t.isnan().any()):
         answered = ~t.isnan().flatten(1).any(dim=1)
         taught = answered if taught is None else taught & answered
@@ -272,6 +272,13 @@ def _on_answers(
     y = _scaled(term, y) if y is not None and y.is_floating_point() else y
     loss: Tensor = plugins.call_user(term.loss, term.where, s, t, y)
     return loss
+
+
+def learns_from(term: Term, labels: Tensor) -> Tensor:
+    """(N,) from which samples a loss that compares labels can learn, of its head's; see ``Loss``."""
+    if getattr(term.loss, "unlabelled", False):
+        return torch.ones(len(labels), dtype=torch.bool, device=labels.device)
+    return are_known(labels)
 
 
 def are_known(labels: Tensor) -> Tensor:
@@ -294,7 +301,7 @@ def _weighed(term: Term, student: Tensor, teacher: Tensor | None, weighed: Seque
     for labels, weights in weighed:
         y, w = term.labels(labels), term.of_head(weights)
         w = w[:, 0] if term.task.row_labels else w  # a row counts as a whole
-        told = are_known(y) & (w > 0)
+        told = learns_from(term, y) & (w > 0)
         if teacher is not None and "teacher" in term.loss.needs:
             told &= ~teacher.isnan().any(dim=1)
         if bool(told.any()):

@@ -32,7 +32,7 @@ from edgekd.learn.checkpoint import EpochLosses, EpochRecord
 from edgekd.learn.feed import Feed, groups
 from edgekd.learn.judging import Validation
 from edgekd.learn.label_weights import LabelWeights
-from edgekd.learn.objective import Objective, Term, are_known
+from edgekd.learn.objective import Objective, Term, learns_from
 from edgekd.learn.optimizer import learning_rate, make_optimizer
 from edgekd.learn.student import of_training
 from edgekd.metrics import Evaluator
@@ -237,15 +237,22 @@ def _order(
     """The samples of an epoch: those that some loss can learn from, again and again until there are as many steps.
 
     Where only labels teach these have a label, where only the teacher does an answer. ``together``: see ``Task``.
+
+    Raises:
+        RecipeError: there are none.
     """
     taught = np.zeros(count, bool)
     for term in objective.terms:
         able = np.ones(count, bool)
         if "labels" in term.loss.needs and labels is not None:
-            able &= are_known(term.labels(torch.from_numpy(labels))).numpy()
+            able &= learns_from(term, term.labels(torch.from_numpy(labels))).numpy()
         if "teacher" in term.loss.needs and says is not None:
             able &= have_answer(says)
         taught |= able
+    if not taught.any():
+        names = ", ".join(term.name for term in objective.terms)
+        allowed = "a label, or a teacher's answer, of one training sample at least"
+        raise RecipeError("nothing to learn from", where=objective.terms[0].where, found=names, allowed=allowed)
     if kind == "balanced" and labels is not None:
         return sampler.balanced(labels, taught, rng)
     if together is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,14 +12,18 @@ import torch
 from torch import nn
 
 from edgekd.base import host, plugins
-from edgekd.base.errors import DivergedError
+from edgekd.base.errors import DivergedError, RecipeError
 from edgekd.learn import predictions, train
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
 from edgekd.learn.optimizer import learning_rate, make_optimizer
+from edgekd.metrics import Evaluator
+from edgekd.metrics.auc import Auc
 from edgekd.spec.recipe import Augment, Schedule
+from edgekd.tasks import SINGLE, Heads
+from edgekd.tasks.anomaly import Anomaly
 
 GOLDEN = (Path(__file__).parent.parent / "golden" / "loss_curve.txt").read_text().split()
 
@@ -163,6 +168,21 @@ def test_a_loss_that_is_too_large_untrained_is_no_matter_of_the_rate() -> None:
     terms = make_terms([{"kind": "squared_error"}])
     with pytest.raises(DivergedError, match=r"squared_error is 1e[+]08.*scale the outputs, or give the loss a weight"):
         train.fit(module(), task(Schedule(epochs=1), terms=terms, teacher=far))
+
+
+def test_what_nobody_knows_is_normal_to_one_loss_and_nothing_to_others() -> None:
+    heads, data = Heads({SINGLE: 1}, {SINGLE: Anomaly()}), Made((8, 8, 1), classes=2, train=80, validation=32).load()
+    unknown = replace(data, train=replace(data.train, y=np.full((80, 1), -1)))
+    known = replace(unknown, validation=replace(data.validation, y=np.arange(32)[:, None] % 2))
+    shown = Feed(known, data.preprocess, Augment(views=1), 3, None, heads)
+    net: nn.Module = plugins.build("models", {"kind": "auto_encoder", "width": 4}, "m").build((1, 8, 8), 1)
+    made = {"feed": shown, "teacher": None, "evaluator": Evaluator(Auc(), heads)}
+    terms = make_terms([{"kind": "deep_sad"}], heads=heads)
+    first, *_, last = train.fit(net, task(Schedule(epochs=3, batch_size=16), terms=terms, **made))
+    assert last["loss"] < first["loss"], "it learns what normal is"
+    terms = make_terms([{"kind": "binary_cross_entropy"}], heads=heads)
+    with pytest.raises(RecipeError, match=r"losses\[0\]: nothing to learn from; found 'binary_cross_entropy'"):
+        train.fit(net, task(Schedule(epochs=1, batch_size=16), terms=terms, **made))
 
 
 def test_early_stopping_keeps_the_best() -> None:

@@ -20,7 +20,7 @@ from edgekd.metrics import Evaluator
 from edgekd.metrics.auc import Auc
 from edgekd.runtime import golden, parity, thresholds
 from edgekd.tasks import AnomalyMap as Answer
-from edgekd.tasks import Heads, make_task
+from edgekd.tasks import IGNORED, Heads, make_task
 from edgekd.tasks.anomaly import Anomaly
 from edgekd.tasks.anomaly_map import AnomalyMap
 
@@ -215,7 +215,7 @@ def test_the_metric_is_over_the_known_pixels_of_all_samples(seed: int) -> None:
     assert by_head["map"] == pytest.approx(wanted) and set(by_head) == {"score", "map"}
 
 
-def test_losses_see_a_row_for_each_known_pixel() -> None:
+def test_losses_see_a_row_for_each_pixel_that_they_can_learn_from() -> None:
     student, teacher = torch.tensor(flat(SCORES)), torch.tensor(-flat(SCORES))
     labels = torch.tensor(masks())
     tables: list[dict[str, Any]] = [{"kind": kind} for kind in AnomalyMap.losses]
@@ -228,12 +228,19 @@ def test_losses_see_a_row_for_each_known_pixel() -> None:
             wanted = term.loss(student[:, None], teacher[:, None], None)
         elif term.name == "squared_error":
             wanted = term.loss(rows, teacher.reshape(-1, 1), None)
+        elif term.name == "deep_sad":
+            wanted = term.loss(rows, None, bits)
         else:
             wanted = term.loss(rows[known], None, bits[known])
         torch.testing.assert_close(parts[term.name], wanted)
     nothing = torch.full_like(labels, -1)
     _, parts = Objective(terms, torch.nn.Linear(1, 1))(student, teacher, nothing, 0.0)
-    assert float(parts["deep_sad"]) == 0 < float(parts["squared_error"]), "a teacher is imitated everywhere"
+    assert float(parts["binary_cross_entropy"]) == 0 < float(parts["squared_error"]), "a teacher is imitated everywhere"
+    deep_sad = next(term.loss for term in terms if term.name == "deep_sad")
+    torch.testing.assert_close(parts["deep_sad"], deep_sad(rows, None, torch.zeros_like(bits)))
+    outside = torch.full_like(labels, IGNORED)
+    _, parts = Objective(terms, torch.nn.Linear(1, 1))(student, teacher, outside, 0.0)
+    assert float(parts["deep_sad"]) == 0, "what was in no picture is not normal"
 
 
 def test_a_manifest_gives_the_threshold() -> None:

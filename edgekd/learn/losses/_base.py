@@ -22,6 +22,9 @@ class Loss(Protocol):
 
     The loop's own keys (``weight``, ``final_weight``, ``start``, ``stop``) are not among them. ``needs`` holds
     "teacher", "labels" or both; what is not among them may be None, and a loss says so in its own types.
+
+    Samples and places without a label, -1 or NaN, are left out of what a loss on labels gets, but of one that says
+    ``unlabelled = True``, a ClassVar: to it a label that nobody knows means something, too.
     """
 
     needs: ClassVar[frozenset[str]]

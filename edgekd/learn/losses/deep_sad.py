@@ -22,6 +22,7 @@ class DeepSad:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
+    unlabelled: ClassVar[bool] = True
 
     def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor) -> Tensor:
         """student: (N, C) scores; labels: (N, C), 1 of an anomaly, 0 or -1 else. Returns a scalar >= 0."""
