@@ -89,11 +89,20 @@ class Feed:
         if known is None or count >= len(known):
             return self
         other, kept_labels = copy.copy(self), np.full_like(known, np.nan if known.dtype.kind == "f" else UNKNOWN)
-        kept_labels[known == IGNORED] = IGNORED
+        kept_labels[self._of_places(known) & (known == IGNORED)] = IGNORED
         index = some(len(known), count, self.together("train"))
         kept_labels[index] = known[index]
         other._splits = {**self._splits, "train": replace(self._splits["train"], y=kept_labels)}
         return other
+
+    def _of_places(self, labels: AnyArray) -> NDArray[np.bool_]:
+        """() or (W,) which columns of labels are of places, which may be ignored: a value may be that number."""
+        if self._heads is None or len(self._heads) == 1:
+            return np.array(labels.dtype.kind != "f")
+        columns = np.zeros(labels.shape[1], bool)
+        for name, where in self._heads.label_columns.items():
+            columns[where] = self._heads.tasks[name].dense
+        return columns
 
     def shows_as(self, other: Feed) -> bool:
         """Whether a sample's model inputs are the other's, whatever the labels."""

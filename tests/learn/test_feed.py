@@ -11,6 +11,9 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import UNKNOWN, Feed, some
 from edgekd.spec.recipe import Augment
+from edgekd.tasks import IGNORED, Heads
+from edgekd.tasks.regression import Regression
+from edgekd.tasks.tagging import Tagging
 
 OPS = ({"op": "scale", "divide": 2.0}, {"op": "layout"})
 
@@ -68,6 +71,19 @@ def test_few_labels_are_the_same_few_and_the_others_are_unknown() -> None:
     assert again is not None and np.array_equal(labels, again)
     validation = feed().with_labels(12).labels("validation")
     assert validation is not None and (validation != UNKNOWN).all()
+
+
+def test_a_value_is_no_place_that_is_ignored() -> None:
+    """Of 12 samples with the value -100 one is told; beside it a place without a word stays ignored in all of them."""
+    y = np.full((12, 2), IGNORED, np.float32)
+    values = Heads({"y": 2}, {"y": Regression()})
+    both = Heads({"y": 1, "tags": (1, 3)}, {"y": Regression(), "tags": Tagging()})
+    for heads, ignored in ((None, False), (values, False), (both, True)):
+        split = Split(np.zeros((12, 3), np.float32), y)
+        few = Feed(Dataset(split, split, split, ("a",), ()), (), Augment(), 0, None, heads).with_labels(1)
+        kept = few.labels("train")
+        assert kept is not None
+        assert (~np.isnan(kept)).sum(axis=0).tolist() == [1, 12 if ignored else 1]
 
 
 def test_another_seed_shows_other_views_of_the_same_samples() -> None:
