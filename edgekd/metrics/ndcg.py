@@ -17,16 +17,18 @@ from edgekd.metrics._ranking import ranks
 class Ndcg(PerSample):
     """mean over n of  1 / log2(2 + rank)  where the label's rank (0: best) is below k, else 0
 
-    (Järvelin and Kekäläinen 2002, for one relevant item a sample). Items that the user knows already don't compete.
+    (Järvelin and Kekäläinen 2002, for one relevant item a sample).
 
     Attributes:
         k: 1 or more.
+        leave_seen: samples are a user and its history, whole numbers: items in there don't compete.
     """
 
     share: ClassVar[bool] = False
     normalised: ClassVar[bool] = True
     against: ClassVar[Against] = "labels"
     k: int = 10
+    leave_seen: bool = False
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -34,5 +36,5 @@ class Ndcg(PerSample):
 
     def per_sample(self, scores: Scores, wanted: Labels, raw: AnyArray) -> NDArray[np.float64]:
         """See ``PerSample``."""
-        label_ranks = ranks(scores, wanted, raw)
+        label_ranks = ranks(scores, wanted, raw if self.leave_seen else None)
         return np.where(label_ranks < self.k, 1 / np.log2(2.0 + label_ranks), 0.0)
