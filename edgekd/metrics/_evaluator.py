@@ -71,14 +71,14 @@ class Evaluator:
     def per_sample(
         self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples
     ) -> NDArray[np.float64] | None:
-        """(N,) what each sample gives, the mean over the heads; None where the metric is no mean over samples."""
+        """(N, H) what each sample gives to each head, NaN: nothing; None where the metric is no mean over samples."""
         if not self.is_mean:
             return None
         metrics, pairs, shape = self._of_samples, self._pairs(scores, labels, teacher), (len(scores),)
         values = {
             name: plugins.call_user(metrics[name].per_sample, "metric", *pair, raw) for name, pair in pairs.items()
         }
-        return np.mean([_checked(metrics[name], one, scores, shape) for name, one in values.items()], axis=0)
+        return np.stack([_checked(metrics[name], one, scores, shape) for name, one in values.items()], axis=1)
 
     def resampled(
         self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples
@@ -88,7 +88,8 @@ class Evaluator:
         """
         values = self.per_sample(scores, labels, teacher, raw)
         if values is not None:
-            return lambda index: mean_of(values[index])
+            # Head by head: a sample that tells nothing of one tells something of another.
+            return lambda index: float(np.mean([mean_of(of_head) for of_head in values[index].T]))
         quick = self._resampling(scores, labels)
         others = [name for name in self.heads if name not in quick]
 

@@ -43,7 +43,7 @@ def test_heads_of_one_number_a_sample_have_a_value_of_each_sample() -> None:
     scores = np.array([[1, 0, 0, 1], [0, 1, 0, 1]], np.float32)
     labels = np.array([[0, 1], [0, 0]])
     values = evaluator.per_sample(scores, labels, None, np.zeros(2))
-    assert evaluator.is_mean and values is not None and values.tolist() == [1.0, 0.0]
+    assert evaluator.is_mean and values is not None and values.tolist() == [[1.0, 1.0], [0.0, 0.0]]
 
 
 def test_metrics_that_have_no_mean_are_refused() -> None:
