@@ -94,6 +94,12 @@ class Resampling(Protocol):
         """
 
 
+def row_means(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(N,) the mean of each row's (N, C) values, of those that are known; NaN where none is."""
+    counts = known.sum(axis=1)
+    return np.where(counts > 0, np.where(known, values, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
+
+
 def mean_of(values: NDArray[np.float64]) -> float:
     """The mean of those of (N,) values that are no NaN; 0 where none is."""
     known = values[~np.isnan(values)]

@@ -16,7 +16,7 @@ from edgekd.metrics._decided import decided, f1
 class MacroF1:
     """mean over classes, or labels, of  2 TP / (2 TP + FP + FN), 0..1.
 
-    One that is neither there nor answered is left out.
+    One that is neither there nor answered is left out; where all are it is 0.
     """
 
     share: ClassVar[bool] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from edgekd.metrics._decided import decided, f1
 class MicroF1:
     """2 TP / (2 TP + FP + FN), 0..1, counted over every label of every sample: a frequent label counts the most.
 
-    Of classes of which one is right it is the accuracy.
+    Of classes of which one is right it is the accuracy. Where no label applies, and none is said to, it is 0.
     """
 
     share: ClassVar[bool] = True
@@ -23,4 +24,5 @@ class MicroF1:
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
         applies, is_right = decided(scores, wanted)
-        return float(f1(applies.reshape(-1, 1), is_right.reshape(-1, 1))[0])
+        figure = float(f1(applies.reshape(-1, 1), is_right.reshape(-1, 1))[0])
+        return 0.0 if math.isnan(figure) else figure

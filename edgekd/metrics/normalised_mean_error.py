@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import RecipeError
-from edgekd.metrics._base import Against, PerSample, Scores
+from edgekd.metrics._base import Against, PerSample, Scores, row_means
 
 Floats = NDArray[np.float64]
 
@@ -22,8 +22,8 @@ class NormalisedMeanError(PerSample):
 
     d_n is the distance between the means of two groups of a sample's labelled points, such as the centres of the eyes
     (Sagonas et al. 2013, doi:10.1109/ICCVW.2013.59); without groups the square root of the area of the box around all
-    of them (Bulat and Tzimiropoulos 2017, arXiv:1703.07332). A sample without a known size has 0, as one without a
-    known point.
+    of them (Bulat and Tzimiropoulos 2017, arXiv:1703.07332). A sample without a known size is left out, as one without
+    a known point.
 
     Attributes:
         left, right: the numbers of the points of each group; both or neither.
@@ -32,6 +32,7 @@ class NormalisedMeanError(PerSample):
     share: ClassVar[bool] = False
     classifies: ClassVar[bool] = False
     against: ClassVar[Against] = "labels"
+    partly: ClassVar[bool] = True
     left: tuple[int, ...] = ()
     right: tuple[int, ...] = ()
 
@@ -43,7 +44,8 @@ class NormalisedMeanError(PerSample):
             raise ValueError("right: allowed are points where left has some, and none where it has none")
 
     def per_sample(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> Floats:
-        """See ``PerSample``; scores, wanted: (N, 2 K), x and y of one point after another, or (N, K, 2).
+        """See ``PerSample``: NaN of a sample that is left out; scores, wanted: (N, 2 K), x and y of one point after
+        another, or (N, K, 2).
 
         Raises:
             RecipeError: an odd count of numbers, or a group with a point that there is none of.
@@ -56,11 +58,8 @@ class NormalisedMeanError(PerSample):
             point = max(self.left + self.right)
             raise RecipeError("no such point", where="metric", found=point, allowed=allowed)
         gaps = np.sqrt(np.square(answered - right).sum(axis=2))
-        known = ~np.isnan(gaps)
-        mean = np.where(known, gaps, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-        size = self._sizes(right)
-        sized = np.isfinite(size) & (size > 0)
-        return -np.where(sized, mean / np.where(sized, size, 1.0), 0.0)
+        means, size = row_means(gaps, ~np.isnan(right).any(axis=2)), self._sizes(right)
+        return -means / np.where(np.isfinite(size) & (size > 0), size, np.nan)
 
     def _sizes(self, points: Floats) -> Floats:
         """(N,) d_n; NaN where a point that it needs is not known."""

@@ -21,7 +21,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.metrics import classifies, miou
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import metric_of_teacher
-from edgekd.tasks import Heads
+from edgekd.tasks import Heads, make_task
 
 OF_SAMPLES = ("span_f1",)  # of whole samples of a dense task: tests/metrics/test_span_f1.py
 KINDS = [kind for kind in plugins.kinds("metrics") if kind not in OF_SAMPLES]
@@ -164,12 +164,37 @@ def test_ranking_looks_at_what_a_user_does_not_know() -> None:
     labels = np.array([2, 0])
     asked = np.array([[7, 0, 4, 4], [8, 4, 4, 4]])  # user, then what it knows; 4 is padding
     # The first user knows item 0, so item 2 is second; for the second user item 0 is last of four.
-    assert metric("ndcg", k=2)(scores, labels, asked) == pytest.approx((1 / np.log2(3)) / 2)
-    assert metric("ndcg", k=4)(scores, labels, asked) == pytest.approx((1 / np.log2(3) + 1 / np.log2(5)) / 2)
-    assert metric("hit_rate", k=2)(scores, labels, asked) == 0.5
-    assert metric("hit_rate", k=4)(scores, labels, asked) == 1.0
+    assert metric("ndcg", k=2, leave_seen=True)(scores, labels, asked) == pytest.approx((1 / np.log2(3)) / 2)
+    assert metric("ndcg", k=4, leave_seen=True)(scores, labels, asked) == pytest.approx(
+        (1 / np.log2(3) + 1 / np.log2(5)) / 2
+    )
+    assert metric("hit_rate", k=2, leave_seen=True)(scores, labels, asked) == 0.5
+    assert metric("hit_rate", k=4, leave_seen=True)(scores, labels, asked) == 1.0
     knows_its_label = np.array([[7, 2, 0, 4], [8, 4, 4, 4]])
-    assert metric("hit_rate", k=2)(scores, labels, knows_its_label) == 0.5
+    assert metric("hit_rate", k=2, leave_seen=True)(scores, labels, knows_its_label) == 0.5
+
+
+PARTLY = [
+    (kind, of)
+    for of in ("multi_label", "regression", "anomaly")
+    for kind in make_task({"kind": of}, "task").metrics
+    if metric(kind).against == "labels"
+]
+
+
+@pytest.mark.parametrize(("kind", "of"), PARTLY)
+def test_what_nobody_knows_counts_for_nothing(kind: str, of: str) -> None:
+    """Of 40 samples 16 have no label; of a resample that holds these alone a value is a number, too."""
+    rng, width = np.random.default_rng(4), 1 if of == "anomaly" else 4
+    scores = rng.standard_normal((40, width)).astype(np.float32)
+    labels = rng.standard_normal((40, width)) if of == "regression" else rng.integers(0, 2, (40, width))
+    labels[24:] = math.nan if of == "regression" else -1
+    whole = metric(kind)(scores, labels, scores)
+    assert whole == pytest.approx(metric(kind)(scores[:24], labels[:24], scores[:24]))
+    assert math.isfinite(metric(kind)(scores[24:], labels[24:], scores[24:]))
+    if of != "regression":
+        nothing = np.zeros((16, width), np.int64)
+        assert math.isfinite(metric(kind)(np.full((16, width), -1.0), nothing, nothing)), "no label applies"
 
 
 def test_ties_do_not_help() -> None:

@@ -19,8 +19,8 @@ from edgekd.learn.objective import Objective, make_terms
 from edgekd.metrics import Evaluator
 from edgekd.metrics.auc import Auc
 from edgekd.runtime import golden, parity, thresholds
-from edgekd.tasks import AnomalyMap as Answer
 from edgekd.tasks import IGNORED, Heads, make_task
+from edgekd.tasks import AnomalyMap as Answer
 from edgekd.tasks.anomaly import Anomaly
 from edgekd.tasks.anomaly_map import AnomalyMap
 
