@@ -105,12 +105,11 @@ class Embedding(Task):
         return _vectors.cosine(scores[first], scores[second])[:, None], wanted[:, None]
 
     def answers(self, scores: AnyArray) -> AnyArray:
-        """(N, 2) of pairs: each two samples in a row, and half of 1 plus their cosine in the data's own scores."""
+        """(N, 2) of pairs: each two samples in a row, and half of 1 plus their cosine, 0..1 as scores are held."""
         pairs = np.full((len(scores), OWN), np.nan, np.float32)
         count = len(scores) // 2
-        low, high = self.scores
         share = (1 + _vectors.cosine(scores[0 : 2 * count : 2], scores[1 : 2 * count : 2])) / 2
-        pairs[: 2 * count] = np.stack([np.arange(count), low + share * (high - low)], axis=1).repeat(2, axis=0)
+        pairs[: 2 * count] = np.stack([np.arange(count), share], axis=1).repeat(2, axis=0)
         return pairs
 
     def distance(self, one: AnyArray, other: AnyArray) -> Floats:

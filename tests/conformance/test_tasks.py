@@ -421,6 +421,14 @@ def test_what_nothing_can_be_learned_of_is_refused() -> None:
             task_of("embedding", scores=scores)
 
 
+def test_pairs_that_a_teacher_answers_are_scored_as_labels_are_held() -> None:
+    """0..1, whatever the data's own span is: recall_at_k took 0.75 of 5 for a pair that belongs together."""
+    vectors = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [1, 0], [-1, 0], [1, 1]], np.float32)
+    answers = Embedding(scores=(0.0, 5.0)).answers(vectors)
+    assert answers[:6:2].tolist() == answers[1:6:2].tolist() == [[0, 1], [1, 0.5], [2, 0]]
+    assert np.isnan(answers[6]).all()
+
+
 def test_values_are_shown_to_losses_by_the_spread_of_their_labels() -> None:
     labels = np.array([[0.0, 5.0], [10.0, math.nan], [20.0, 7.0]], np.float32)
     mean, std = Regression().fitted(labels).scale or ((), ())
