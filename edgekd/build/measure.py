@@ -390,6 +390,6 @@ def gap(compared: Compared, numerics: Numerics) -> str | None:
         relative = differences["mean_relative" if numerics.quantized else "relative"]
         if relative is None or relative > numerics.tolerance:
             distance = differences["mean" if numerics.quantized else "max_abs_diff"]
-            share = "" if relative is None else f"{relative:.2g} of their range, more than {numerics.tolerance:g}, "
-            return f"{place}scores differ by {distance}, {share}from"
+            more = "" if relative is None else f"{relative:.2g} of their range, more than {numerics.tolerance:g}, "
+            return f"{place}scores differ by {distance}, {more}from"
     return None

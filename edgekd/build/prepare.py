@@ -238,6 +238,8 @@ def check_thresholds(recipe: Recipe, heads: Heads, feed: Feed) -> None:
     if not (sure := heads.sure()):
         kinds = " and ".join(map(kind_of, heads.tasks.values()))
         allowed = "none: its answers are not right or wrong"
+        if any(task.dense for task in heads.tasks.values()):  # a promise counts answers that stand by themselves
+            allowed = "a task of one answer a sample: places beside each other are right or wrong together"
         raise RecipeError("no answers to be sure of", where="abstain", found=kinds, allowed=allowed)
     for name in sure:
         known = certainties_of(heads.tasks[name])

@@ -58,7 +58,8 @@ class NormalisedMeanError(PerSample):
             point = max(self.left + self.right)
             raise RecipeError("no such point", where="metric", found=point, allowed=allowed)
         gaps = np.sqrt(np.square(answered - right).sum(axis=2))
-        means, size = row_means(gaps, ~np.isnan(right).any(axis=2)), self._sizes(right)
+        known = np.asarray(~np.isnan(right).any(axis=2))
+        means, size = row_means(gaps, known), self._sizes(right)
         return -means / np.where(np.isfinite(size) & (size > 0), size, np.nan)
 
     def _sizes(self, points: Floats) -> Floats:

@@ -20,15 +20,20 @@ import edgekd
 from edgekd.base import plugins, preprocess
 from edgekd.base.errors import IntegrityError, RecipeError
 from edgekd.build import thresholds
+from edgekd.build.prepare import check_thresholds
 from edgekd.build.thresholds import FileScores, Rated, certainty, drawn, rate
 from edgekd.decide.abstain import auroc
 from edgekd.decide.label_thresholds import best
+from edgekd.learn.data import _base as base
+from edgekd.learn.feed import Feed
 from edgekd.publish import coverage
 from edgekd.publish.coverage import covered
 from edgekd.runtime import bundle as bundles
-from edgekd.spec.recipe import Abstain
+from edgekd.spec.recipe import Abstain, Augment, Recipe
 from edgekd.tasks import CLASSES, Certainty, Heads
 from edgekd.tasks.multi_label import MultiLabel
+from edgekd.tasks.regression import Regression
+from edgekd.tasks.tagging import Tagging
 
 Split = tuple[np.ndarray, np.ndarray]
 CLASSIFIED: dict[str, Any] = {
@@ -260,6 +265,28 @@ WRONG: list[tuple[object, dict[str, Any] | None, str]] = [
 def test_what_fits_nothing_is_refused(tmp_path: Path, task: object, wish: dict[str, Any] | None, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         build(tmp_path, task, wish, several=task != "classification")
+
+
+OTHERS: list[tuple[Heads, Abstain | None, str]] = [
+    (
+        Heads({"tags": (4, 3)}, {"tags": Tagging()}),
+        Abstain(agreement=0.9),
+        r"abstain: no answers.*found 'tagging'.*are right or wrong together",
+    ),
+    (
+        Heads({"y": 3}, {"y": Regression(mean=(0.5, 0.5), std=(1.0, 1.0))}),
+        None,
+        r"task\.mean: a mean and a std of each value; found '2 numbers'; allowed: 3",
+    ),
+]
+
+
+@pytest.mark.parametrize(("heads", "wish", "message"), OTHERS)
+def test_what_fits_no_head_is_refused(heads: Heads, wish: Abstain | None, message: str) -> None:
+    part = base.Split(np.zeros((2, 4), np.float32), None)
+    feed = Feed(base.Dataset(part, part, part, ("a", "b", "c"), ()), (), Augment(), 0)
+    with pytest.raises(RecipeError, match=message):
+        check_thresholds(Recipe.model_construct(abstain=wish, heads={}), heads, feed)
 
 
 def test_labels_that_nobody_has_are_no_reference(tmp_path: Path) -> None:

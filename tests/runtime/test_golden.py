@@ -70,9 +70,9 @@ def test_values_of_any_size_are_held_to_what_float32_can_tell(values: list[list[
 
 def test_a_value_is_held_to_the_range_of_its_own_column() -> None:
     wanted, heads = np.array([[20, 101e3], [22, 102e3]], np.float32), Heads({"y": 2}, {"y": Regression()})
-    assert golden.difference(wanted + np.float32([[0.0, 40.0]]), wanted, 0.05, "y", head="y", heads=heads) == 40
+    assert golden.difference(wanted + np.array([[0, 40]], np.float32), wanted, 0.05, "y", head="y", heads=heads) == 40
     with pytest.raises(IntegrityError, match=r"found 5\.0.*0\.1"):
-        golden.difference(wanted + np.float32([[5.0, 0.0]]), wanted, 0.05, "y", head="y", heads=heads)
+        golden.difference(wanted + np.array([[5, 0]], np.float32), wanted, 0.05, "y", head="y", heads=heads)
 
 
 @pytest.mark.parametrize(
