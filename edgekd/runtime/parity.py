@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,22 +73,27 @@ def compare(
         argmax_agreement=agreement,
         samples=len(want),
         mean_abs_diff=float(gaps.mean()),
-        relative=_relative(np.max, gaps, b, heads),
-        mean_relative=_relative(np.mean, gaps, b, heads),
+        relative=_relative("largest", gaps, b, heads),
+        mean_relative=_relative("mean", gaps, b, heads),
     )
 
 
 def _relative(
-    of: Callable[..., Any], gaps: NDArray[np.float64], want: NDArray[np.float64], heads: Heads | None
+    of: Literal["largest", "mean"], gaps: NDArray[np.float64], want: NDArray[np.float64], heads: Heads | None
 ) -> float:
     """The largest or the mean difference as a share of the range, of the output and column where it is most."""
-    if heads is None:
-        return float(_shares(of(gaps), span(want)).max())
+    pairs = [(gaps, span(want), False)]
+    if heads is not None:
+        parts, tasks = heads.split(want), heads.tasks
+        pairs = [
+            (part, tasks[name].span(parts[name]), tasks[name].by_column) for name, part in heads.split(gaps).items()
+        ]
     shares = []
-    for name, part in heads.split(gaps).items():
-        task = heads.tasks[name]
-        shares.append(_shares(of(part, axis=0 if task.by_column else None), task.span(heads.split(want)[name])).max())
-    return float(np.max(shares))
+    for part, spans, by_column in pairs:
+        axis = 0 if by_column else None
+        figures = part.max(axis=axis) if of == "largest" else part.mean(axis=axis)
+        shares.append(float(_shares(figures, spans).max()))
+    return max(shares)
 
 
 def _shares(gaps: NDArray[np.float64], spans: NDArray[np.float64]) -> NDArray[np.float64]:
