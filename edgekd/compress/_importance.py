@@ -8,7 +8,9 @@ et al. 2019, arXiv:1906.10771, with the gates before the readers, where the acti
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from torch.nn import functional
 
 from edgekd.base import plugins
 from edgekd.compress._base import Context
+from edgekd.compress._channels.traced import OTHERS, SAMPLES
 from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined
 from edgekd.tasks import Heads
@@ -30,7 +33,8 @@ def gradients(
     """For each calibration batch, by layer: (N, C) gradients of each sample's loss by gates on the layer's C inputs.
 
     The network is a copy in evaluation mode: BatchNorm keeps its statistics, dropout lets everything through. Memory
-    does not grow with the number of batches. A layer that is called several times gives the sum.
+    does not grow with the number of batches. A layer that is called several times gives the sum; one that is never
+    called, because other code multiplies with its weight, is left out.
 
     Args:
         criterion: ``taylor`` for the task's loss, ``teacher`` for that of distillation; both are the recipe's where
@@ -39,8 +43,12 @@ def gradients(
         where: the pass, for errors of the network.
     """
     module = evaluated(nets.twin(student.module)).requires_grad_(False)
-    gates: dict[str, list[Tensor]] = {}
-    handles = [module.get_submodule(path).register_forward_pre_hook(_gate(gates, path)) for path in layers]
+    gates: dict[str, list[Gate]] = {}
+    axes = _sample_axes(student.with_module(module), layers, where)
+    handles = [
+        module.get_submodule(path).register_forward_pre_hook(_put(gates, path, axes), with_kwargs=True)
+        for path in layers
+    ]
     heads = Heads({spec.name: int(spec.shape[1] or 1) for spec in student.outputs})
     try:
         for number, x in enumerate(context.calibration):
@@ -52,10 +60,10 @@ def gradients(
                 else:
                     loss = distillation(context, number, logits, logits.detach() / SOFTER)
                 met = {path: list(gates.get(path, [])) for path in layers}  # checkpoints call layers once more below
-                flat = [gate for layer_gates in met.values() for gate in layer_gates]
+                flat = [gate.factors for layer_gates in met.values() for gate in layer_gates]
                 # A loss is a mean over its batch: times N, samples count alike in batches of all sizes.
                 gate_gradients = iter(torch.autograd.grad(loss * len(logits), flat, allow_unused=True))
-            yield {path: _summed(layer_gates, gate_gradients) for path, layer_gates in met.items()}
+            yield {path: _summed(some, gate_gradients, len(logits)) for path, some in met.items() if some}
     finally:
         for handle in handles:
             handle.remove()
@@ -77,25 +85,95 @@ def distillation(context: Context, number: int, logits: Tensor, fallback: Tensor
     return functional.kl_div(logits.log_softmax(1), target.log_softmax(1), log_target=True, reduction="batchmean")
 
 
-def _gate(gates: dict[str, list[Tensor]], path: str) -> Any:
-    def put(layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        x, *rest = args
-        shape = [len(x), *[1] * (x.ndim - 1)]
-        at = x.ndim - 1 if isinstance(layer, nn.Linear) else 1
-        shape[at] = x.shape[at]
-        gate = torch.ones(shape, dtype=x.dtype, device=x.device, requires_grad=True)
-        gates.setdefault(path, []).append(gate)
-        return (x * gate, *rest)
+class Gate(NamedTuple):
+    """Ones that a layer's input is multiplied with: a number for each channel, and each position along another axis.
+
+    Attributes:
+        factors: (.., rows, .., C, ..); 1 along all other axes.
+        samples: the axis of the rows, which stands before that of the channels: each sample has as many, the first
+            one's first. None: there is one row for the whole batch.
+        channels: the other axis.
+    """
+
+    factors: Tensor
+    samples: int | None
+    channels: int
+
+
+def _put(gates: dict[str, list[Gate]], path: str, axes: Mapping[tuple[str, int], int | None]) -> Any:
+    def put(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        x = _input(args, kwargs)
+        shape, channels, samples = [1] * x.ndim, _channels(layer, x), axes.get((path, x.ndim))
+        for axis in (channels, *(() if samples is None else (samples,))):
+            shape[axis] = x.shape[axis]
+        factors = torch.ones(shape, dtype=x.dtype, device=x.device, requires_grad=True)
+        gates.setdefault(path, []).append(Gate(factors, samples, channels))
+        return ((x * factors, *args[1:]), kwargs) if args else (args, {**kwargs, "input": x * factors})
 
     return put
 
 
-def _summed(gates: Sequence[Tensor], gate_gradients: Iterator[Tensor | None]) -> Tensor:
-    """The gradients of one layer's gates, each (N, ..1.., C, ..1..), as one (N, C)."""
-    parts = [
-        torch.zeros_like(gate) if grad is None else grad for gate, grad in zip(gates, gate_gradients, strict=False)
-    ]  # the gates first: zip must not take a gradient that belongs to the next layer
-    return torch.stack([part.detach().flatten(1) for part in parts]).sum(0) if parts else torch.zeros(0, 0)
+def _input(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    x: Tensor = args[0] if args else kwargs["input"]
+    return x
+
+
+def _channels(layer: Any, x: Tensor) -> int:
+    """The axis of a layer's input that has its channels: a convolution's stand before as many axes as it has sizes."""
+    return x.ndim - (1 if isinstance(layer, nn.Linear) else layer.weight.ndim - 1)
+
+
+def _sample_axes(student: Student, layers: Sequence[str], where: str) -> dict[tuple[str, int], int | None]:
+    """Along which axis samples lie in what each layer is given, by its path and the number of axes.
+
+    It is the first that is longer with more samples, as much as they are more: of windows, and of steps that are rows
+    of one table, there are many to a sample; where steps come first the samples are the second axis. None: no axis
+    before that of the channels does, or another one in another call.
+    """
+    runs = [_shapes(student, count, layers, where) for count in (SAMPLES, OTHERS)]
+    axes: dict[tuple[str, int], int | None] = {}
+    for path in layers:
+        for (one, channels), (other, _) in zip(*(run.get(path, []) for run in runs), strict=False):
+            grow = (axis for axis in range(channels) if one[axis] * OTHERS == other[axis] * SAMPLES)
+            axis = next(grow, None) if len(one) == len(other) else None
+            key = path, len(one)
+            axes[key] = axis if axes.get(key, axis) == axis else None
+    return axes
+
+
+def _shapes(
+    student: Student, count: int, layers: Sequence[str], where: str
+) -> dict[str, list[tuple[tuple[int, ...], int]]]:
+    """By layer, for each call with so many samples: the shape of what it is given, and the axis of its channels."""
+    shapes: dict[str, list[tuple[tuple[int, ...], int]]] = {}
+
+    def look(path: str, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        x = _input(args, kwargs)
+        shapes.setdefault(path, []).append((tuple(x.shape), _channels(layer, x)))
+
+    with ExitStack() as hooks, torch.no_grad():
+        for path in layers:
+            part = student.module.get_submodule(path)
+            hooks.callback(part.register_forward_pre_hook(partial(look, path), with_kwargs=True).remove)
+        plugins.call_user(student.module, where, *student.example(count))
+    return shapes
+
+
+def _summed(gates: Sequence[Gate], gate_gradients: Iterator[Tensor | None], samples: int) -> Tensor:
+    """The gradients of one layer's gates as one (N, C)."""
+    rows = [  # the gates first: zip must not take a gradient that belongs to the next layer
+        _rows(gate, torch.zeros_like(gate.factors) if grad is None else grad, samples).detach()
+        for gate, grad in zip(gates, gate_gradients, strict=False)
+    ]
+    return torch.stack(rows).sum(0)
+
+
+def _rows(gate: Gate, grad: Tensor, samples: int) -> Tensor:
+    """A gate's gradient as (N, C); one that can't be told apart by samples counts as if they had equal shares of it."""
+    rows = grad.reshape(-1, grad.shape[gate.channels])
+    if len(rows) % samples:
+        return rows.sum(0, keepdim=True).expand(samples, -1) / samples
+    return rows.reshape(samples, -1, rows.shape[1]).sum(1)
 
 
 def _task(logits: Tensor, heads: Heads, labels: Tensor | None, teacher: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ from torch.utils import checkpoint
 from edgekd.base import plugins
 from edgekd.compress._base import Context
 from edgekd.compress._channels import pruning
+from edgekd.compress._importance import Criterion
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import backend as backends
@@ -83,6 +84,64 @@ def test_what_channels_are_worth_is_the_same_where_layers_run_again_for_their_gr
         found.append(pruning.find(student, Context(None, 4, [student.example(4)]), "taylor").groups)
     for one, again in zip(*found, strict=True):
         assert one.path == again.path and torch.allclose(one.scores, again.scores, rtol=1e-3, atol=1e-12), one.path
+
+
+class Laid(nn.Module):
+    """One function of the pixels of a map, whose layers are given them in one of several ways."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.a, self.b, self.fc = nn.Conv2d(3, 16, 1), nn.Linear(16, 16), nn.Linear(16, 4)
+        self.layer = nn.TransformerEncoderLayer(16, 2, 24, dropout=0.0, batch_first=how != "steps first")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (self.a(input=x) if self.how == "by keyword" else self.a(x)).flatten(2).transpose(1, 2)
+        n, steps, width = x.shape
+        if self.how == "rows":
+            x = self.b(x.reshape(-1, width)).view(n, steps, width)
+        elif self.how == "windows":
+            x = self.b(x.reshape(n * 6, 6, width)).reshape(n, steps, width)
+        elif self.how == "steps first":
+            return self.fc(self.layer(self.b(x.transpose(0, 1)).relu()).mean(0))
+        else:
+            x = self.b(input=x) if self.how == "by keyword" else self.b(x)
+        return self.fc(self.layer(x.relu()).mean(1))
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "teacher"])
+def test_what_channels_are_worth_does_not_hang_on_where_samples_lie(criterion: Criterion) -> None:
+    """Batches of 4 and 6: samples on the second axis of 36 steps are told from windows, of which there are as many."""
+    scores = []
+    for how in ("samples first", "rows", "windows", "steps first", "by keyword"):
+        torch.manual_seed(0)
+        student = of(Laid(how))
+        groups = pruning.find(student, Context(None, 4, [student.example(4), student.example(6)]), criterion).groups
+        scores.append({group.path: group.scores for group in groups})
+    assert {"a", "layer.self_attn.in_proj_weight"} < set(scores[0])
+    for others in scores[1:]:
+        for path, wanted in scores[0].items():
+            assert torch.allclose(others[path], wanted, rtol=1e-3, atol=1e-12), path
+
+
+class Shared(nn.Module):
+    """Two groups of channels: one that a layer reads which the network calls, and one whose weight alone is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 16, 1), nn.Conv2d(16, 16, 1)
+        self.fc = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.conv2d(self.a(x).relu(), self.b.weight, self.b.bias)
+        return self.fc(self.c(x.relu()).mean((2, 3)))
+
+
+def test_a_layer_that_is_never_called_says_nothing_of_what_it_reads() -> None:
+    torch.manual_seed(0)
+    student = of(Shared())
+    found = pruning.find(student, Context(None, 4, [student.example(4)]), "taylor")
+    assert [group.path for group in found.groups] == ["b", "c"] and found.whole == {"a": pruning.UNREAD}
 
 
 class Bilinear(nn.Module):

@@ -22,6 +22,11 @@ def freed(layer: nn.MultiheadAttention) -> None:
     layer._qkv_same_embed_dim = False  # TransformerEncoderLayer has one operator for all that are as torch made them
 
 
+def can_be_freed(layer: nn.MultiheadAttention) -> bool:
+    """Whether ``CutAttention`` answers as the layer does: see there what it leaves out."""
+    return layer.in_proj_weight is not None and layer.bias_k is None and not layer.add_zero_attn
+
+
 def standard(layer: nn.MultiheadAttention) -> bool:
     """Whether torch's own forward pass can do with the layer's weights."""
     return layer.in_proj_weight is None or layer.in_proj_weight.shape == (3 * layer.embed_dim, layer.embed_dim)

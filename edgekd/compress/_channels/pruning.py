@@ -19,7 +19,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
-from edgekd.compress._channels import surgery, trials
+from edgekd.compress._channels import attention, surgery, trials
 from edgekd.compress._channels.network import Network, read, still
 from edgekd.compress._channels.surgery import Plan
 from edgekd.compress._channels.traced import named_tensors
@@ -104,12 +104,15 @@ def find(student: Student, context: Context, criterion: Criterion) -> Found:
         tried = {path: some for path, some in tried.items() if readers[path]}
     whole |= trials.refused(student, tried, network)
     left = {path: families[path] for path in tried if path not in whole}
-    if not left:
-        raise ExportError(f"no layer can lose channels: {told(whole)}", where="channel_prune")
+    scores: dict[str, Tensor] = {}
     if criterion == "magnitude":
         scores = {path: _magnitude(module, family) for path, family in left.items()}
-    else:
+    elif left:
         scores = _first_order(student, context, criterion, left, readers)
+        whole |= {path: UNREAD for path in left if path not in scores}
+        left = {path: family for path, family in left.items() if path in scores}
+    if not left:
+        raise ExportError(f"no layer can lose channels: {told(whole)}", where="channel_prune")
     alike = _alike(module, student, left)
     groups = [Group(path, family.positions, scores[path], alike[path]) for path, family in left.items()]
     return Found(groups, whole, network)
@@ -225,20 +228,30 @@ def _first_order(
     families: Mapping[str, Family],
     readers: Mapping[str, list[tuple[str, Tensor, Tensor]]],
 ) -> dict[str, Tensor]:
+    """The importance of each set of each group that a layer reads which the network calls; (sets,) a group."""
     layers = sorted({path for path_of in families for path, _, _ in readers[path_of]})
     sums: dict[str, Tensor] = {}
     samples = 0
     plain = student.with_module(still(student))
+    for part in plain.module.modules():
+        # Torch's own multiplies with the weight of ``out_proj`` and never calls it.
+        if isinstance(part, nn.MultiheadAttention) and attention.can_be_freed(part):
+            attention.freed(part)
     for batch in gradients(plain, context, criterion, layers, "channel_prune"):
         signed = {}
+        samples_here = max((len(rows) for rows in batch.values()), default=0)
         for path, family in families.items():
-            samples_here = len(next(iter(batch.values())))
+            called = [(batch[reader], inputs, sets) for reader, inputs, sets in readers[path] if reader in batch]
+            if not called:
+                continue
             total = torch.zeros(samples_here, len(family.positions))
-            for reader, inputs, sets in readers[path]:
-                total.index_add_(1, sets, batch[reader][:, inputs])
+            for gradient, inputs, sets in called:
+                total.index_add_(1, sets, gradient[:, inputs])
             signed[path] = total
         squares(signed, sums)
         samples += samples_here
+    if not sums:
+        return {}
     if not any(bool(value.any()) for value in sums.values()):
         raise ExportError(
             "no channel changes the loss", where="channel_prune.criterion", found=criterion, allowed="magnitude"
