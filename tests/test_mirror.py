@@ -76,7 +76,7 @@ TESTED_ELSEWHERE = {
     **dict.fromkeys(
         [
             f"compress/_channels/{name}.py"
-            for name in ("asking", "cells", "network", "norms", "rules", "traced", "units", "views")
+            for name in ("asking", "cells", "failures", "network", "norms", "rules", "traced", "units", "views")
         ]
         + [
             f"compress/_channels/{name}.py"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgekd.base.errors import EdgekdError, ExportError
 from edgekd.compress._channels import resized, surgery, tracing, units
+from edgekd.compress._channels.failures import FAILURES, words
 from edgekd.compress._channels.resized import Left
 from edgekd.compress._channels.surgery import Plan
 from edgekd.compress._channels.traced import OTHERS, SAMPLES, Trace
@@ -20,17 +21,6 @@ from edgekd.learn.quiet import quiet
 from edgekd.learn.student import LENGTH, Student, evaluated
 
 LONGER = 2 * LENGTH + 1  # of texts, where they are looked at again: half of it is another number, too
-# What a network may raise that is told other sizes than it was written for.
-FAILURES = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    AssertionError,
-    ZeroDivisionError,
-)
 
 
 @dataclass(frozen=True)
@@ -122,10 +112,3 @@ def layer_of(axis: Axis) -> str:
 def still(student: Student) -> nn.Module:
     """A copy of the network in evaluation mode, whose weights are parameters."""
     return surgery.plain(evaluated(nets.twin(student.module)))
-
-
-def words(err: Exception) -> str:
-    """The first line of an error, with its kind; of one in the network's own code what that raised."""
-    if isinstance(err, EdgekdError) and isinstance(err.__cause__, Exception):
-        err = err.__cause__
-    return f"{type(err).__name__}: {str(err).strip().splitlines()[0] if str(err).strip() else 'no words'}"

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from edgekd.compress._channels import ledger, neighbours
 from edgekd.compress._channels.ledger import Block, Labels
 from edgekd.compress._channels.traced import Arguments, Call
-from edgekd.compress._channels.tracing import CREATED, Sites, sized
+from edgekd.compress._channels.tracing import CREATED, Sites, by_place, sized
 
 Change = dict[str, Any]  # of one call, as JSON
 Changes = dict[str, dict[str, Change]]  # of evaluation and of training, by the site of the call
@@ -102,8 +102,8 @@ class _Told(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., object], types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
-        kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        args, kwargs = by_place(name, args, kwargs or {})
         if sized(name, args):
             change = self.by_site.get(self.sites.name(name))
             if change is not None and "stay" in change:
@@ -147,7 +147,9 @@ def _change(call: Call, left: Left) -> Change | None:
         return _picked(call, left)
     if call.name == "narrow":
         axis = call.args[1] % x.ndim
-        bounds = _range(call.inside, axis, call.args[2], call.args[2] + call.args[3], left)
+        start = int(call.args[2])
+        start += x.shape[axis] if start < 0 else 0
+        bounds = _range(call.inside, axis, start, start + call.args[3], left)
         return None if bounds is None else {"narrow": [bounds[0], bounds[1] - bounds[0]]}
     if call.name == "layer_norm":
         normalized_shape = list(call.args[1] if len(call.args) > 1 else call.kwargs["normalized_shape"])

@@ -7,6 +7,7 @@ channels of their inputs: a network that does what nobody thought of loses none 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from edgekd.compress._channels import ledger, norms, views
 from edgekd.compress._channels.asking import INPUTS, SIZES, Operator, Rule, bare, channels, meet, single, tensors
+from edgekd.compress._channels.failures import FAILURES, words
 from edgekd.compress._channels.ledger import Labels, Numbers
 from edgekd.compress._channels.traced import Trace
 
@@ -42,6 +44,8 @@ ELEMENTWISE = frozenset(
         "hardsigmoid",
         "copy",
         "lerp",
+        "polar",
+        "complex",
         "addcmul",
         "_prelu_kernel",
         "addcdiv",
@@ -64,12 +68,29 @@ ELEMENTWISE = frozenset(
 def follow(trace: Trace, func: torch._ops.OpOverload, op: Operator) -> None:
     """Label what an operator made."""
     name = func.overloadpacket.__name__
-    plain = name.rstrip("_") if name.endswith("_") and not name.startswith("__") else name
     given, outputs = list(tensors([op.args, op.kwargs])), list(tensors(op.made))
     names = [trace.weights(t) for t in given]
     if names and all(names):
         for output in outputs:
             trace.inherit(output, frozenset.union(*names))
+    attempt(trace, name, op, partial(_labelled, func))
+
+
+def attempt(trace: Trace, name: str, op: Operator, rule: Rule) -> None:
+    """Follow a rule. Where it can't be followed all channels that it has to do with stay, and the reason names it."""
+    try:
+        rule(trace, op)
+    except FAILURES as err:  # what was joined so far ties more than it must, and nothing less
+        for tensor in tensors([op.args, op.kwargs, op.made]):
+            ledger.fixed(trace.ledger, trace.labels(tensor), f"the operator {name} can't be followed ({words(err)})")
+        for output in tensors(op.made):
+            trace.put(output, ())
+
+
+def _labelled(func: torch._ops.OpOverload, trace: Trace, op: Operator) -> None:
+    given, outputs = list(tensors([op.args, op.kwargs])), list(tensors(op.made))
+    name = func.overloadpacket.__name__
+    plain = name.rstrip("_") if name.endswith("_") and not name.startswith("__") else name
     rule = RULES.get(plain)
     if rule is not None:
         rule(trace, op)
@@ -322,8 +343,10 @@ RULES: dict[str, Rule] = {
     "mv": _mv,
     "addmv": _addmv,
     "_cdist_forward": _distances,
+    "_euclidean_dist": _distances,
     "_trilinear": _bilinear,
     "grid_sampler_2d": _sampled,
+    "grid_sampler_3d": _sampled,
     "max_unpool2d": _unpooled,
     "max_unpool3d": _unpooled,
     "embedding": _embedding,
@@ -352,6 +375,7 @@ RULES: dict[str, Rule] = {
             "_upsample_nearest_exact2d",
             "reflection_pad1d",
             "reflection_pad2d",
+            "reflection_pad3d",
             "replication_pad1d",
             "replication_pad2d",
             "replication_pad3d",

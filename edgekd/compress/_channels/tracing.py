@@ -26,13 +26,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from edgekd.base.closure import PACKAGE
 from edgekd.compress._channels import cells, ledger, norms, rules
 from edgekd.compress._channels.asking import Operator, tensors
+from edgekd.compress._channels.failures import FAILURES
 from edgekd.compress._channels.ledger import Block
 from edgekd.compress._channels.traced import OUTPUTS, Arguments, Attribute, Call, Trace, named_tensors
 
 # Names of attributes that may be numbers of channels.
 SIZES = re.compile("channel|dim|size|width|feature|hidden|embed|plane|filter|^in_|^out_|^c[0-9]*$")
 TORCH = os.path.dirname(torch.__file__)
-RAISED = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)  # by a network
 RESHAPED_IN_PLACE = frozenset(("as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_"))
 # Functions that make tensors of given sizes: states that a network begins with.
 CREATED = frozenset(["zeros", "ones", "full", "empty", "new", "new_zeros", "new_ones", "new_full", "new_empty"])
@@ -58,6 +58,34 @@ SIZED = frozenset(
         "scaled_dot_product_attention",
     ]
 )
+
+
+# The names of what such functions are given, in order; another name for the same behind a bar.
+PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "reshape": ("input", "shape"),
+    "unflatten": ("input", "dim", "sizes"),
+    "split": ("tensor|input", "split_size_or_sections|split_size", "dim"),
+    "split_with_sizes": ("input", "split_sizes", "dim"),
+    "narrow": ("input", "dim", "start", "length"),
+    **dict.fromkeys(
+        ["conv1d", "conv2d", "conv3d"], ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+    ),
+    "pad": ("input", "pad", "mode", "value"),
+    "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
+    "local_response_norm": ("input", "size", "alpha", "beta", "k"),
+    "scaled_dot_product_attention": ("query", "key", "value", "attn_mask", "dropout_p", "is_causal"),
+}
+
+
+def by_place(name: str, args: Arguments, kwargs: Mapping[str, Any]) -> tuple[Arguments, Mapping[str, Any]]:
+    """The arguments of such a function by their places, up to the first that is not given, whatever names they had."""
+    placed, named = list(args), dict(kwargs)
+    for parameter in PARAMETERS.get(name, ())[len(args) :]:
+        given = next((key for key in parameter.split("|") if key in named), None)
+        if given is None:
+            break
+        placed.append(named.pop(given))
+    return tuple(placed), named
 
 
 def sized(name: str, args: Arguments) -> bool:
@@ -106,7 +134,7 @@ def run(module: nn.Module, inputs: Sequence[Tensor], others: Sequence[Tensor]) -
         _listened(trace, module.eval(), inputs)
         _measured(trace, module, others)
         statistics, trace.statistics = trace.statistics, {}
-        with contextlib.suppress(*RAISED):  # heads that only train; one that can't train is told elsewhere
+        with contextlib.suppress(*FAILURES):  # heads that only train; one that can't train is told elsewhere
             _listened(trace, module.train(), inputs)
             _measured(trace, module, others)
         trace.statistics = statistics
@@ -137,7 +165,7 @@ def _measured(trace: Trace, module: nn.Module, others: Sequence[Tensor]) -> None
     """Note the shapes that the same calls give for another number of samples."""
     calls = trace.calls[_mode(module)]
     shapes = _Shapes()
-    with contextlib.suppress(*RAISED), torch.no_grad(), shapes:
+    with contextlib.suppress(*FAILURES), torch.no_grad(), shapes:
         module(*others)
     for site, call_shapes in shapes.by_site.items():
         if site in calls and [len(s) for s in call_shapes] == [len(s) for s, _ in calls[site].outside]:
@@ -197,8 +225,8 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
-        kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        args, kwargs = by_place(name, args, kwargs or {})
         whole, has_sizes = cells.CELLS.get(name), sized(name, args)
         if whole is None and not has_sizes:
             return func(*args, **kwargs)
@@ -210,7 +238,7 @@ class _Functions(TorchFunctionMode):
         finally:
             self.operators.silent = before
         if whole is not None:
-            whole(self.trace, Operator(args, kwargs, output))
+            rules.attempt(self.trace, name, Operator(args, kwargs, output), whole)
         if has_sizes:
             outside = tuple((tuple(t.shape), self.trace.labels(t)) for t in tensors(output))
             self.trace.calls[self.mode][site] = Call(name, args, kwargs, inside, outside)
@@ -233,8 +261,9 @@ class _Shapes(TorchFunctionMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         name = getattr(func, "__name__", "")
+        args, kwargs = by_place(name, args, kwargs or {})
         site = self.sites.name(name) if sized(name, args) else ""
-        output = func(*args, **(kwargs or {}))
+        output = func(*args, **kwargs)
         if site:
             self.by_site[site] = tuple(tuple(t.shape) for t in tensors(output))
         return output

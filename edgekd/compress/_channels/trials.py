@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError
 from edgekd.compress._channels import statistics, surgery
-from edgekd.compress._channels.network import FAILURES, Network, others, still, words
+from edgekd.compress._channels.asking import tensors
+from edgekd.compress._channels.failures import FAILURES, words
+from edgekd.compress._channels.network import Network, others, still
 from edgekd.compress._channels.resized import Left
 from edgekd.compress._channels.surgery import Plan
 from edgekd.compress._channels.traced import named_tensors
@@ -122,11 +124,17 @@ class Trial:
         return MIXED
 
     def _in_training(self, module: nn.Module) -> str | None:
-        """What a training step raises: heads that only train may count channels, too."""
+        """What a training step raises: heads that only train may count channels, too.
+
+        Blocks that are checkpointed run once more on the way back, where no call is told its size.
+        """
         training = nets.twin(module)
         training.train()
         try:
-            plugins.call_user(training, "channel_prune: training", *self.inputs)
+            with torch.enable_grad():
+                answers = tensors(plugins.call_user(training, "channel_prune: training", *self.inputs))
+                if slopes := [answer.sum() for answer in answers if answer.requires_grad]:
+                    plugins.call_user(torch.autograd.backward, "channel_prune: training", slopes)
         except (EdgekdError, *FAILURES) as err:
             return words(err)
         return None

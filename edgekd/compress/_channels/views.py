@@ -47,9 +47,11 @@ def _unsqueeze(trace: Trace, op: Operator) -> None:
 
 
 def _expand(trace: Trace, op: Operator) -> None:
+    """Along an axis that grows all numbers are those of one position: there are no channels."""
     x = op.args[0]
     more = op.made.ndim - x.ndim
-    trace.put(op.made, ledger.moved(trace.labels(x), range(more, op.made.ndim)))
+    where = [None if op.made.shape[a + more] != x.shape[a] else a + more for a in range(x.ndim)]
+    trace.put(op.made, ledger.moved(trace.labels(x), where))
 
 
 def _select(trace: Trace, op: Operator) -> None:
@@ -236,8 +238,10 @@ def _along(trace: Trace, op: Operator) -> None:
 
 
 def _real(trace: Trace, op: Operator) -> None:
-    """Complex numbers as pairs of a last axis, and back."""
-    trace.put(op.made, tuple(b for b in trace.labels(op.args[0]) if max(b.axes) < op.made.ndim))
+    """Complex numbers as pairs of a last axis, and back: both of a pair go together."""
+    x = op.args[0]
+    pairs = [x.ndim - 1] if op.made.ndim < x.ndim else []
+    trace.put(op.made, bare(trace, x, pairs, "the two parts of its numbers are no channels"))
 
 
 def _strided(trace: Trace, op: Operator) -> None:
@@ -253,6 +257,19 @@ def _gathered(trace: Trace, op: Operator) -> None:
     """``index_select`` along an axis without channels; with them their places are written down, and can't change."""
     x, axis = op.args[0], op.args[1] % op.args[0].ndim
     trace.put(op.made, bare(trace, x, [axis], PICKED))
+
+
+def _scattered(trace: Trace, op: Operator) -> None:
+    """``index_add``, ``scatter`` and their like: numbers put at places along an axis; along others they meet."""
+    x, axis, *others = op.args[:4]
+    axis %= x.ndim
+    meeting = [t for t in (x, *others) if isinstance(t, Tensor) and t.ndim == x.ndim]
+    labels = [bare(trace, t, [axis], PICKED) for t in meeting]
+    shapes = [
+        tuple(1 if a == axis or step == 0 else n for a, (n, step) in enumerate(zip(t.shape, t.stride(), strict=True)))
+        for t in meeting
+    ]
+    trace.put(op.made, ledger.agreed(trace.ledger, labels, shapes, "it meets numbers without channels"))
 
 
 def _indexed(trace: Trace, op: Operator) -> None:
@@ -331,6 +348,7 @@ RULES: dict[str, Rule] = {
     "view_as_complex": _real,
     "index_select": _gathered,
     "gather": _gathered,
+    **dict.fromkeys(["index_add", "index_copy", "scatter", "scatter_add", "scatter_reduce"], _scattered),
     "index": _indexed,
     "index_put": _put,
     "_index_put_impl": _put,

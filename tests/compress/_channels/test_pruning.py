@@ -383,7 +383,10 @@ class Attention(nn.Module):
         if self.kind == "chunked":
             shares = (q @ k.transpose(-2, -1) / math.sqrt(self.width)).softmax(-1)
             return torch.as_tensor(self.out((shares @ v).transpose(1, 2).reshape(n, t, self.heads * self.width)))
-        y = functional.scaled_dot_product_attention(q, k, v)
+        if self.kind == "fused by keyword":
+            y = functional.scaled_dot_product_attention(query=q, key=k, value=v)
+        else:
+            y = functional.scaled_dot_product_attention(q, k, v)
         return torch.as_tensor(self.out(y.transpose(1, 2).reshape(n, t, -1)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -393,8 +396,58 @@ class Attention(nn.Module):
         return torch.as_tensor(self.head(x.mean(1)))
 
 
-for _kind in ("chunked", "einsum", "fused", "multihead", "steps first"):
+for _kind in ("chunked", "einsum", "fused", "fused by keyword", "multihead", "steps first"):
     NETS[f"attention: {_kind}"] = (lambda kind=_kind: Attention(kind)), STEPS  # type: ignore[misc]
+
+
+@net("arguments by keyword")
+class Keywords(Body):
+    def __init__(self) -> None:
+        super().__init__(12, 32)
+        self.kernels = nn.Parameter(torch.randn(32, 1, 3, 3))
+
+    def mix(self, x: Tensor) -> Tensor:
+        x = functional.conv2d(input=x, weight=self.kernels, padding=1, groups=32)
+        one, other = torch.split(tensor=x, split_size_or_sections=[16, 16], dim=1)
+        x = torch.narrow(input=one, dim=1, start=-12, length=12) * other.narrow(dim=1, start=0, length=12)
+        return torch.reshape(input=x, shape=(-1, 12, 64)).unflatten(dim=2, sizes=(8, 8))
+
+
+@net("complex numbers")
+class Rotated(Body):
+    """Rotary positions: each pair of channels is a complex number (Su et al. 2021, arXiv:2104.09864)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.angles = nn.Buffer(torch.rand(64, 8))
+
+    def mix(self, x: Tensor) -> Tensor:
+        pairs = torch.view_as_complex(x.flatten(2).transpose(1, 2).unflatten(2, (8, 2)).contiguous())
+        turned = pairs * torch.polar(torch.ones_like(self.angles), self.angles)
+        return torch.view_as_real(turned).flatten(2).transpose(1, 2).unflatten(2, (8, 8))
+
+
+@net("sums at places that are computed")
+class Scattered(Body):
+    def mix(self, x: Tensor) -> Tensor:
+        rows = torch.zeros_like(x).index_add(2, torch.arange(8) // 2, x)
+        return rows + torch.zeros_like(x).scatter_add(3, (torch.arange(8) // 2).expand_as(x), x)
+
+
+@net("maps of several pictures")
+class Pictures(Body):
+    def mix(self, x: Tensor) -> Tensor:
+        y = functional.pad(torch.stack([x, x * 2], 2), (1, 1, 1, 1, 1, 1), mode="reflect")
+        places = torch.zeros(len(x), 1, 8, 8, 3)
+        return functional.grid_sample(y, places, align_corners=False)[:, :, 0] + x
+
+
+@net("distances from one another")
+class Distances(Body):
+    def mix(self, x: Tensor) -> Tensor:
+        steps = x.flatten(2).transpose(1, 2)
+        near = (-torch.cdist(steps, steps, compute_mode="use_mm_for_euclid_dist")).softmax(-1)
+        return (near @ steps).transpose(1, 2).unflatten(2, (8, 8))
 
 
 @net("a head that only trains")

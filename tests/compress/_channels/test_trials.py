@@ -5,17 +5,21 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils import checkpoint
 
 from edgekd.base import plugins, units
 from edgekd.base.errors import ExportError
 from edgekd.build import taken
 from edgekd.compress._base import Context
-from edgekd.compress._channels import pruning
+from edgekd.compress._channels import pruning, rules
+from edgekd.compress._channels.asking import Operator
 from edgekd.compress._channels.network import read
+from edgekd.compress._channels.traced import Trace
 from edgekd.compress.low_rank import Factors, LowRank
 from edgekd.learn.student import Student, TensorSpec
 
@@ -65,13 +69,16 @@ class Counted(nn.Module):
             x = x.flatten(2).topk(4, dim=2)[0].mean(2).topk(16, dim=1)[0][..., None, None]
         elif self.how == "index":
             x = x[:, torch.arange(0, 32, 2)]
+        elif self.how == "one":
+            x = torch.cat([x[:, :8], x[:, :1].expand(-1, 8, -1, -1)], 1)
         else:
             x = x[:, :16] * x.shape[1] if x.shape[1] == 32 else x[:, -16:]
         return self.fc(self.c(self.b(x)).mean((2, 3)))
 
 
 @pytest.mark.parametrize(
-    ("how", "why"), [("topk", "operator topk"), ("index", "picked by"), ("branch", "mixed or counted")]
+    ("how", "why"),
+    [("topk", "operator topk"), ("index", "picked by"), ("branch", "mixed or counted"), ("one", "expanded size")],
 )
 def test_what_counts_channels_stays_whole_and_the_rest_is_pruned_as_asked(how: str, why: str) -> None:
     record = pruned(of(Counted(how)), ratio=0.5, multiple=4)
@@ -136,6 +143,40 @@ def test_sizes_that_follow_from_the_width_of_another_tensor_stay_as_they_were(ho
     record = pruned(of(Sized(how), (8, 8)), ratio=0.5, multiple=4)
     assert list(record["groups"]) == ["a"] and record["groups"]["a"]["kept"] == 16, record
     assert list(record["whole"]) == ["heads"]
+
+
+class Recomputed(nn.Module):
+    """A block that runs again for its gradients, whose own code holds a number of channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1), nn.Linear(2048, 32)
+        self.fc = nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(checkpoint.checkpoint(self.block, self.a(x).relu(), use_reentrant=False))
+
+    def block(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.c(self.b(x).relu().view(-1, 2048)).relu())
+
+
+def test_a_number_in_a_block_that_is_recomputed_stays_as_it_is_told_only_on_the_way_there() -> None:
+    student = of(Recomputed())
+    change = plugins.build("compress", {"kind": "channel_prune", "ratio": 0.5, "multiple": 4}, "compress[0]")
+    after = change.apply(student, Context(None, 4, [student.example(4)]))
+    record = after.lineage[-1]
+    assert set(record["groups"]) == {"a", "c"} and "training" in record["whole"]["b"], record
+    after.module.train()(*student.example()).sum().backward()
+
+
+def test_one_rule_that_fails_costs_its_own_channels_and_names_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(trace: Trace, op: Operator) -> None:
+        np.broadcast_arrays(np.zeros(2), np.zeros(3))
+
+    monkeypatch.setitem(rules.RULES, "topk", failing)
+    record = pruned(of(Counted("topk")), ratio=0.5, multiple=4)
+    assert set(record["groups"]) == {"b", "c"}
+    assert record["whole"]["a"].startswith("the operator topk can't be followed (ValueError: shape mismatch")
 
 
 def test_where_nothing_can_be_pruned_the_error_says_why_by_layer() -> None:
