@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar
 
 import torch
+from torch import nn
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
@@ -74,3 +76,23 @@ def kept(count: int, every: int, keep: tuple[int, ...], where: str) -> tuple[int
         asked, allowed = f"layers {list(stay)} of {count}", f"some of 0 to {count - 1}"
         raise ExportError("nothing to leave out", where=where, found=asked, allowed=allowed)
     return stay
+
+
+def leave_out(stack: nn.Sequential | nn.ModuleList, gone: Collection[int]) -> None:
+    """Take some layers off a stack, in place: it stays of its class, which may have code of its own.
+
+    Layers that are numbered are numbered anew; names stay.
+    """
+    numbered = all(name == str(place) for place, name in enumerate(stack._modules))
+    left = [(name, part) for place, (name, part) in enumerate(stack._modules.items()) if place not in gone]
+    stack._modules.clear()
+    stack._modules.update({str(i) if numbered else name: part for i, (name, part) in enumerate(left)})
+
+
+def computes_as(part: nn.Module, *kinds: type[nn.Module]) -> bool:
+    """Whether a layer computes what one of torch's classes does: a subclass may scale its answer, or pad its input."""
+    return "forward" not in vars(part) and any(
+        isinstance(part, kind)
+        and all(getattr(type(part), name, None) is getattr(kind, name, None) for name in ("forward", "_conv_forward"))
+        for kind in kinds
+    )

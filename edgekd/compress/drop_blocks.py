@@ -17,7 +17,7 @@ from edgekd.compress import _latency
 from edgekd.compress._base import Context, clock_of
 from edgekd.compress._importance import distillation
 from edgekd.compress._rounding import told
-from edgekd.compress._structure import SAMPLES, Structural
+from edgekd.compress._structure import SAMPLES, Structural, leave_out
 from edgekd.learn import nets, taps
 from edgekd.learn.student import Record, Student, evaluated, joined
 from edgekd.learn.teacher import bare
@@ -201,13 +201,13 @@ def _in_time(student: Student, context: Context, lost: Mapping[str, float], shar
 
 
 def _without(student: Student, gone: Sequence[str]) -> Student:
-    """The same network without some blocks; those behind them are numbered anew."""
+    """The same network without some blocks; those behind them are numbered anew, where they have numbers."""
     module = nets.twin(student.module)
     network = bare(taps.network(module))
-    parts = {path: network.get_submodule(path) for path in gone}
-    for path, block in parts.items():
-        stack = network.get_submodule(_stack(path))
+    for path in dict.fromkeys(_stack(path) for path in gone):
+        stack = network.get_submodule(path)
         if not isinstance(stack, STACKS):
             raise ExportError("a block in no stack", where=f"drop_blocks: {path}", found=type(stack).__name__)
-        del stack[next(i for i, child in enumerate(stack) if child is block)]
+        names = list(stack._modules)
+        leave_out(stack, [names.index(block.rpartition(".")[2]) for block in gone if _stack(block) == path])
     return student.with_module(module)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._rounding import told
-from edgekd.compress._structure import Structural
+from edgekd.compress._structure import Structural, computes_as
 from edgekd.learn import embeddings, nets
 from edgekd.learn.student import Record, Student
 
@@ -42,8 +42,17 @@ class FactorizeEmbedding(Structural):
                 raise ValueError(f"{name}: allowed is at least 1")
 
     def requires(self, student: Student, context: Context) -> None:
-        """Raise ExportError where there is no table of tokens, or two factors would hold no less."""
+        """Raise ExportError where no table of tokens is torch's own, or two factors would hold no less."""
         for path, table in _tables(student).items():
+            if not computes_as(table, nn.Embedding) or table.max_norm is not None:
+                more = "a forward of its own" if table.max_norm is None else "max_norm"
+                raise ExportError(
+                    "two factors would look up a row, and this table computes more",
+                    where=f"factorize_embedding: {path}",
+                    found=f"{type(table).__name__} with {more}",
+                    allowed="an Embedding as torch's",
+                    hint="compute it behind the table",
+                )
             rows, width = table.weight.shape
             most = (rows * width - 1) // (rows + width)
             if self.rank > most:

@@ -9,7 +9,7 @@ from torch import nn
 from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._rounding import told
-from edgekd.compress._structure import Structural, check_kept, kept
+from edgekd.compress._structure import Structural, check_kept, kept, leave_out
 from edgekd.learn import nets, taps
 from edgekd.learn.student import Record, Student
 from edgekd.learn.teacher import bare
@@ -48,10 +48,7 @@ class KeepLayers(Structural):
         """The same layers again, with the weights that they have."""
         module = nets.twin(student.module)
         stack = self._stack(module)
-        stay = [stack[i] for i in record["keep"]]
-        parent, _, name = self.layers.rpartition(".")
-        shorter = nn.ModuleList(stay) if isinstance(stack, nn.ModuleList) else nn.Sequential(*stay)
-        setattr(bare(taps.network(module)).get_submodule(parent), name, shorter)
+        leave_out(stack, set(range(len(stack))) - set(record["keep"]))
         return student.with_module(module, record)
 
     def _stack(self, module: nn.Module) -> nn.ModuleList | nn.Sequential:

@@ -21,7 +21,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._rounding import Wish, spread, told
-from edgekd.compress._structure import SAMPLES, Structural
+from edgekd.compress._structure import SAMPLES, Structural, computes_as
 from edgekd.learn import nets, taps
 from edgekd.learn.student import Record, Student, evaluated
 from edgekd.learn.teacher import bare
@@ -220,14 +220,16 @@ def _network(module: nn.Module) -> nn.Module:
 def _factorable(student: Student) -> dict[str, Any]:
     """Linear layers and plain convolutions by path, in the order in which they run; only those that run once.
 
-    One whose weight is another's, too, such as an embedding's, stays: apart they would hold more than together.
+    One whose weight is another's, too, such as an embedding's, stays: apart they would hold more than together. So
+    does one that computes more than torch's own, as those do that pad by the size of what they are given.
     """
     module = evaluated(nets.twin(student.module))
     held = Counter(id(held) for part in module.modules() for held in part._parameters.values())
     names: dict[nn.Module, str] = {
         part: path
         for path, part in _network(module).named_modules()
-        if (isinstance(part, nn.Linear) or (isinstance(part, nn.Conv2d) and _is_plain(part)))
+        if computes_as(part, nn.Linear, nn.Conv2d)
+        and (isinstance(part, nn.Linear) or (isinstance(part, nn.Conv2d) and _is_plain(part)))
         and held[id(part.weight)] <= 1
     }
     order: list[nn.Module] = []

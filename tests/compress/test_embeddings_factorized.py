@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from edgekd.base import plugins, preprocess
 from edgekd.base.errors import ExportError
@@ -65,3 +66,17 @@ def test_the_lost_share_is_that_of_the_weighted_rows() -> None:
 def test_a_rank_that_saves_nothing_is_told() -> None:
     with pytest.raises(ExportError, match=r"50 x 16 hold no less.*found 13.*1 to 12"):
         change_of(rank=13).requires(student_of(4), Context(None, 8, []))
+
+
+class Scaled(nn.Embedding):
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return super().forward(ids) * 4.0
+
+
+@pytest.mark.parametrize(("kind", "keys"), [(Scaled, {}), (nn.Embedding, {"max_norm": 1.0})])
+def test_a_table_that_computes_more_than_it_looks_up_is_refused(kind: type[nn.Embedding], keys: dict[str, Any]) -> None:
+    student = student_of(4)
+    parent, _, name = TABLE.rpartition(".")
+    setattr(student.module.get_submodule(parent), name, kind(50, 16, padding_idx=0, **keys))
+    with pytest.raises(ExportError, match=r"word_embeddings: two factors would look up a row.*found '(Scaled|Emb)"):
+        change_of(rank=4).requires(student, Context(None, 8, []))

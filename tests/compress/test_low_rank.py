@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from edgekd.base import plugins, preprocess
 from edgekd.base.errors import ExportError
@@ -132,6 +133,20 @@ def test_layers_that_share_a_weight_stay() -> None:
     after = build(ratio=0.5, multiple=8).apply(student, here)
     assert list(after.lineage[-1]["ranks"]) == ["2"]
     assert after.module[4].weight is after.module[0].weight
+
+
+class Same(nn.Conv2d):
+    """Pads by the size of what it is given, as those of models from TensorFlow do."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(functional.pad(x, (0, 1, 0, 1)), self.weight, self.bias)
+
+
+def test_layers_that_compute_more_than_torchs_own_stay() -> None:
+    convolutions = (Same(3, 32, 3, stride=2), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU())
+    student = images(width=16)
+    student = student.with_module(nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)))
+    assert list(build(ratio=0.5, multiple=8).apply(student, context()).lineage[-1]["ranks"]) == ["2"]
 
 
 def test_mistakes_are_told() -> None:
