@@ -39,6 +39,7 @@ from edgekd.compress._graph import (
     weight_of,
     written_over,
 )
+from edgekd.compress._masks import is_mask
 from edgekd.compress._recurrent import cells_of
 from edgekd.compress._specs import Ranging, Specs
 from edgekd.learn.quiet import quiet
@@ -117,7 +118,7 @@ class Annotator(Quantizer):
             self._product(node, int8)
         elif (name == "layer_norm" and self._feeds_layers_alone(node)) or (name == "softmax" and self._weighs(node)):
             self._output(node, int8)
-        elif source is None or source not in int8 or is_written(node):
+        elif source is None or source not in int8 or is_written(node) or node in self._written:
             return
         elif name in POOLS and "pool" in self._ops:
             self._pool(node, int8)
@@ -178,6 +179,8 @@ class Annotator(Quantizer):
         """A sum or product of two tensors, one or both of them int8; with a parameter or itself it is none."""
         inputs = [arg for arg in arguments(node)[:2] if isinstance(arg, Node)]
         if len(inputs) == 2 and inputs[0] is not inputs[1] and enough(arg in int8 for arg in inputs):
+            if op(node) == "add" and _last(node) is node and any(is_mask(arg) for arg in inputs if arg not in int8):
+                return  # rounded over all that a mask spans, nothing of the other summand would be left
             self._mark(node, {arg: self._of(arg) for arg in inputs})
             self._output(_last(node), int8)
 
@@ -280,7 +283,7 @@ class Annotator(Quantizer):
 
     def _output(self, last: Node, int8: set[Node], spec: QuantizationSpec | None = None) -> None:
         """Requantize the end of a chain, unless it is the model's output: 8-bit logits would tie."""
-        if self._specs.activation is None or answers(last):
+        if self._specs.activation is None or answers(last) or last in self._written:
             return
         annotation = last.meta.get(ANNOTATION) or QuantizationAnnotation(_annotated=True)
         annotation.output_qspec = spec or (self._specs.input if is_padded(last) else self._specs.activation)

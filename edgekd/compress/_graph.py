@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -76,10 +76,11 @@ def is_padded(node: Node) -> bool:
 
 def is_written(node: Node) -> bool:
     """Whether an op writes into a tensor, not only adds it to another: what rounds it would stand between the two."""
-    return any(_writes(user) and source_of(user) is node for user in node.users)
+    return any(writes(user) and source_of(user) is node for user in node.users)
 
 
-def _writes(node: Node) -> bool:
+def writes(node: Node) -> bool:
+    """Whether an op writes into a tensor that it is given."""
     return isinstance(node.target, OpOverload) and bool(node.target._schema.is_mutable)
 
 
@@ -198,21 +199,43 @@ def _following(model: GraphModule, holds: Callable[[Node], bool]) -> set[Node]:
 
 
 def written_over(model: GraphModule) -> set[Node]:
-    """Tensors that an op writes into (``x[:, :4] = 0``) before others read them by their first name.
+    """Tensors that an op writes into (``x[:, :4] = 0``) before others read them by their first name; and their views.
 
-    What rounds a tensor for one reader stands where the tensor is made: it would not see what is written.
+    What rounds a tensor stands where it is made, once for each reader: it would not see what is written.
     """
-    order = {node: number for number, node in enumerate(model.graph.nodes)}
-    overwritten = set()
+    overwritten: set[Node] = set()
+    order = places(model)
     for node in model.graph.nodes:
-        if not _writes(node):
-            continue
-        at = source_of(node)
-        while at is not None:
-            if any(order[user] > order[node] for user in at.users):
-                overwritten.add(at)
-            shared = isinstance(at.target, OpOverload) and any(
-                result.alias_info is not None for result in at.target._schema.returns
-            )
-            at = source_of(at) if shared else None
+        if writes(node):
+            overwritten |= read_after(node, order)
     return overwritten
+
+
+def places(model: GraphModule) -> dict[Node, int]:
+    """The place of each node in the order in which they run."""
+    return {node: number for number, node in enumerate(model.graph.nodes)}
+
+
+def read_after(write: Node, order: Mapping[Node, int]) -> set[Node]:
+    """What an op writes into, and all views of it, where one of these is read behind it: by another name than its own.
+
+    Args:
+        order: see ``places``.
+    """
+    names = [origin_of(write)]
+    for name in names:
+        names += [user for user in name.users if user is not write and source_of(user) is name and _shares(user)]
+    return set(names) if any(order[user] > order[write] for name in names for user in name.users) else set()
+
+
+def origin_of(node: Node) -> Node:
+    """The tensor that a node is a view of, or writes into; else itself."""
+    while _shares(node) and (source := source_of(node)) is not None:
+        node = source
+    return node
+
+
+def _shares(node: Node) -> bool:
+    """Whether a node is a view of what it takes first, or that itself."""
+    returns = node.target._schema.returns if isinstance(node.target, OpOverload) else ()
+    return op(node) in PARTING or is_part(node) or any(result.alias_info is not None for result in returns)

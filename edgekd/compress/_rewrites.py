@@ -8,7 +8,20 @@ import torch
 from torch.fx import GraphModule, Node
 
 from edgekd.compress._fold import affine_of, value_of
-from edgekd.compress._graph import arguments, call_like, new_layer, op, overload_of, sizes_of
+from edgekd.compress._graph import (
+    arguments,
+    call_like,
+    new_layer,
+    of_numbers,
+    op,
+    origin_of,
+    overload_of,
+    places,
+    read_after,
+    sizes_of,
+    writes,
+)
+from edgekd.compress._masks import holds_infinity
 
 aten = torch.ops.aten
 PADDED_BY_NAME = {
@@ -20,6 +33,7 @@ PADDED_BY_NAME = {
 
 def rewrite(graph: GraphModule) -> None:
     """Spell, in place, what no integer kernel computes as a whole."""
+    following = of_numbers(graph)
     for node in list(graph.graph.nodes):
         if op(node) == "silu":
             _swish(graph, node)
@@ -28,7 +42,7 @@ def rewrite(graph: GraphModule) -> None:
         elif node.target in PADDED_BY_NAME:
             _with_sizes(graph, node)
         elif op(node) == "scaled_dot_product_attention":
-            _attention(graph, node)
+            _attention(graph, node, following)
         elif op(node) in ("matmul", "mm", "addmm", "einsum"):
             _weighed(graph, node)
         elif op(node) == "cat":
@@ -62,6 +76,9 @@ def fold_into_linear(graph: GraphModule) -> None:
 def _swish(graph: GraphModule, node: Node) -> None:
     """``silu(x)`` -> ``x * sigmoid(x)``: ONNX has no operator of it, and both of these have int8 kernels."""
     x = node.args[0]
+    # What a SiLU writes into a tensor others may read as it was called before, or through a view of it.
+    if writes(node) and read_after(node, places(graph)):
+        return
     with graph.graph.inserting_before(node):
         gate = graph.graph.call_function(aten.sigmoid.default, (x,))
         product = graph.graph.call_function(aten.mul.Tensor, (x, gate))
@@ -75,11 +92,17 @@ def _without_empty(graph: GraphModule, node: Node) -> None:
     no range, and the others would share it."""
     tensors = arguments(node)[0]
     filled = [tensor for tensor in tensors if 0 not in [n for n in tensor.meta["val"].shape if isinstance(n, int)]]
-    if len(filled) == 1 < len(tensors):
+    if len(filled) == 1 < len(tensors) and not _is_written_later(graph, node, filled[0]):
         node.replace_all_uses_with(filled[0])
         graph.graph.erase_node(node)
     elif filled:
         node.args = (filled, *node.args[1:])
+
+
+def _is_written_later(graph: GraphModule, copy: Node, of: Node) -> bool:
+    """Whether something is written into a copy, or into what it is a copy of, once both are there."""
+    order, origins = places(graph), (copy, origin_of(of))
+    return any(order[node] > order[copy] and writes(node) and origin_of(node) in origins for node in graph.graph.nodes)
 
 
 def _weighed(graph: GraphModule, node: Node) -> None:
@@ -158,24 +181,40 @@ def _standardized(graph: GraphModule, node: Node) -> None:
     graph.graph.erase_node(node)
 
 
-def _attention(graph: GraphModule, node: Node) -> None:
-    """``softmax(q k^T scale + mask) v``, where no mask is made on the way and heads are not shared."""
+def _attention(graph: GraphModule, node: Node, following: set[Node]) -> None:
+    """``softmax(q k^T scale + mask) v``, where no mask is made on the way and heads are not shared.
+
+    Where a mask of the inputs may leave a query nothing to attend to, torch answers zeros; a softmax of infinities
+    alone would be no number.
+
+    Args:
+        following: the nodes that follow from the inputs' numbers, as they were before anything was rewritten.
+    """
     query, key, value, *rest = arguments(node)
     mask = rest[0] if rest else None
     if any(rest[1:]) or node.kwargs.get("enable_gqa"):
         return
     given = node.kwargs.get("scale")
     scale = given if isinstance(given, float) else 1 / math.sqrt(int(query.meta["val"].shape[-1]))
+    hides = mask is not None and mask in following and holds_infinity(mask)
+    least = torch.finfo(query.meta["val"].dtype).min if hides else -math.inf
     with graph.graph.inserting_before(node):
         turned = call_like(graph, node, aten.transpose.int, (key, -2, -1))
         scores = call_like(graph, node, aten.matmul.default, (query, turned))
         scores = call_like(graph, node, aten.mul.Tensor, (scores, scale))
         if mask is not None and mask.meta["val"].dtype is torch.bool:
-            scores = call_like(graph, node, aten.where.ScalarOther, (mask, scores, -math.inf))
+            seen = mask
+            scores = call_like(graph, node, aten.where.ScalarOther, (mask, scores, least))
         elif mask is not None:
+            if hides:
+                seen = call_like(graph, node, aten.gt.Scalar, (mask, -math.inf))
+                mask = call_like(graph, node, aten.clamp_min.default, (mask, least))
             scores = call_like(graph, node, aten.add.Tensor, (scores, mask))
         shares = call_like(graph, node, aten.softmax.int, (scores, -1))
         result = call_like(graph, node, aten.matmul.default, (shares, value))
+        if hides:
+            some = call_like(graph, node, aten.any.dim, (seen, -1, True))
+            result = call_like(graph, node, aten.where.ScalarOther, (some, result, 0.0))
     result.meta = {**node.meta, "val": result.meta["val"]}
     node.replace_all_uses_with(result)
     graph.graph.erase_node(node)

@@ -52,6 +52,17 @@ def blanked(x: Tensor, b: nn.Module) -> Tensor:
     return torch.as_tensor(b(x))
 
 
+def activated(x: Tensor, b: nn.Module) -> Tensor:
+    functional.silu(x[:, :8], inplace=True)
+    return torch.as_tensor(b(x))
+
+
+def seen_before(x: Tensor, b: nn.Module) -> Tensor:
+    view = x.flatten(2)
+    functional.silu(x, inplace=True)
+    return torch.as_tensor(b(view.view_as(x)))
+
+
 def plain(x: Tensor, b: nn.Module) -> Tensor:
     return torch.as_tensor(b(x))
 
@@ -163,9 +174,10 @@ def test_channels_that_are_multiplied_with_each_other_stay_whole() -> None:
     assert [group.path for group in found.groups] == ["a"] and list(found.whole) == ["b"]
 
 
-def test_what_is_written_into_a_tensor_is_read_by_the_int8_network_too() -> None:
+@pytest.mark.parametrize("odd", [blanked, activated, seen_before])
+def test_what_is_written_into_a_tensor_is_read_by_the_int8_network_too(odd: Callable[..., Tensor]) -> None:
     torch.manual_seed(0)
-    student = of(Odd(blanked))
+    student = of(Odd(odd))
     change = plugins.build("compress", {"kind": "int8_qat", "samples": 8}, "compress[0]")
     x = student.example(8)
     numerics = target.load("ort-cpu").quantized
@@ -173,7 +185,9 @@ def test_what_is_written_into_a_tensor_is_read_by_the_int8_network_too() -> None
     with torch.no_grad():
         wanted, got = student.module(*x), after.module(*x)
         before = Odd.forward(_as_plain(student.module), *x)
-    assert (got - wanted).abs().max() < 0.1 * (before - wanted).abs().max()
+        shipped = change.finish(after, numerics).module(*x)
+    for answers in (got, shipped):
+        assert (answers - wanted).abs().max() < 0.1 * (before - wanted).abs().max()
     after.module.train()(*x).square().mean().backward()
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in after.module.parameters())
 

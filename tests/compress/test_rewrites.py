@@ -79,6 +79,20 @@ def test_empty_tensors_are_not_put_together(more: int, left: list[str]) -> None:
     assert after.module(x).shape == module(x).shape
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_one_tensor_alone_is_put_together_where_something_is_written_into_it(written: bool) -> None:
+    class Written(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x = x + 0
+            both = torch.cat([torch.tensor([]), x], dim=-1)
+            return (F.relu(x, inplace=True) if written else F.relu(x)) + both
+
+    x = torch.randn(2, 5)
+    graph = exported(Written(), x)
+    rewrite(graph)
+    assert ("cat" in operators(graph)) == written and torch.equal(graph(x), Written()(x))
+
+
 def test_everything_else_stays() -> None:
     layers = (nn.Sigmoid(), nn.GELU(), nn.Hardswish(), nn.ELU(), nn.Tanh(), nn.ReLU())
     graph = exported(nn.Sequential(*layers), torch.randn(2, 3))
