@@ -15,10 +15,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.conv import _ConvNd
 
 from edgekd.base import plugins
 from edgekd.compress._base import Context
-from edgekd.compress._channels.traced import OTHERS, SAMPLES
+from edgekd.compress._channels.asking import tensors
+from edgekd.compress._channels.traced import OTHERS, SAMPLES, Arguments, Keywords
 from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined
 from edgekd.tasks import Heads
@@ -62,7 +64,10 @@ def gradients(
                 met = {path: list(gates.get(path, [])) for path in layers}  # checkpoints call layers once more below
                 flat = [gate.factors for layer_gates in met.values() for gate in layer_gates]
                 # A loss is a mean over its batch: times N, samples count alike in batches of all sizes.
-                gate_gradients = iter(torch.autograd.grad(loss * len(logits), flat, allow_unused=True))
+                slopes: Sequence[Tensor | None] = [None] * len(flat)
+                if flat and loss.requires_grad:
+                    slopes = torch.autograd.grad(loss * len(logits), flat, allow_unused=True)
+                gate_gradients = iter(slopes)
             yield {path: _summed(some, gate_gradients, len(logits)) for path, some in met.items() if some}
     finally:
         for handle in handles:
@@ -89,38 +94,32 @@ class Gate(NamedTuple):
     """Ones that a layer's input is multiplied with: a number for each channel, and each position along another axis.
 
     Attributes:
-        factors: (.., rows, .., C, ..); 1 along all other axes.
-        samples: the axis of the rows, which stands before that of the channels: each sample has as many, the first
-            one's first. None: there is one row for the whole batch.
-        channels: the other axis.
+        factors: (.., rows, .., C, ..); 1 along all other axes. Each sample has as many rows, the first one's first; or
+            there is one row for the whole batch.
+        channels: the axis of the C.
     """
 
     factors: Tensor
-    samples: int | None
     channels: int
 
 
 def _put(gates: dict[str, list[Gate]], path: str, axes: Mapping[tuple[str, int], int | None]) -> Any:
-    def put(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        x = _input(args, kwargs)
+    def put(layer: nn.Module, args: Arguments, kwargs: Keywords) -> tuple[Arguments, Keywords]:
+        x = next(tensors([args, kwargs]))
         shape, channels, samples = [1] * x.ndim, _channels(layer, x), axes.get((path, x.ndim))
         for axis in (channels, *(() if samples is None else (samples,))):
             shape[axis] = x.shape[axis]
         factors = torch.ones(shape, dtype=x.dtype, device=x.device, requires_grad=True)
-        gates.setdefault(path, []).append(Gate(factors, samples, channels))
+        gates.setdefault(path, []).append(Gate(factors, channels))
         return ((x * factors, *args[1:]), kwargs) if args else (args, {**kwargs, "input": x * factors})
 
     return put
 
 
-def _input(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    x: Tensor = args[0] if args else kwargs["input"]
-    return x
-
-
-def _channels(layer: Any, x: Tensor) -> int:
+def _channels(layer: nn.Module, x: Tensor) -> int:
     """The axis of a layer's input that has its channels: a convolution's stand before as many axes as it has sizes."""
-    return x.ndim - (1 if isinstance(layer, nn.Linear) else layer.weight.ndim - 1)
+    sizes = len(layer.kernel_size) if isinstance(layer, _ConvNd) else 0
+    return x.ndim - 1 - sizes
 
 
 def _sample_axes(student: Student, layers: Sequence[str], where: str) -> dict[tuple[str, int], int | None]:
@@ -147,8 +146,8 @@ def _shapes(
     """By layer, for each call with so many samples: the shape of what it is given, and the axis of its channels."""
     shapes: dict[str, list[tuple[tuple[int, ...], int]]] = {}
 
-    def look(path: str, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        x = _input(args, kwargs)
+    def look(path: str, layer: nn.Module, args: Arguments, kwargs: Keywords) -> None:
+        x = next(tensors([args, kwargs]))
         shapes.setdefault(path, []).append((tuple(x.shape), _channels(layer, x)))
 
     with ExitStack() as hooks, torch.no_grad():

@@ -13,6 +13,7 @@ from torch.nn.utils import prune
 from torch.utils import checkpoint
 
 from edgekd.base import plugins
+from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._channels import pruning
 from edgekd.compress._importance import Criterion
@@ -148,11 +149,23 @@ class Shared(nn.Module):
         return self.fc(self.c(x.relu()).mean((2, 3)))
 
 
+class Unread(nn.Sequential):
+    """All of whose layers but the first are weights alone."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 16, 1), nn.Conv2d(16, 4, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(self[0](x).relu(), torch.as_tensor(self[1].weight)).mean((2, 3))
+
+
 def test_a_layer_that_is_never_called_says_nothing_of_what_it_reads() -> None:
     torch.manual_seed(0)
     student = of(Shared())
     found = pruning.find(student, Context(None, 4, [student.example(4)]), "taylor")
     assert [group.path for group in found.groups] == ["b", "c"] and found.whole == {"a": pruning.UNREAD}
+    with pytest.raises(ExportError, match=f"no layer can lose channels: 0: {pruning.UNREAD}"):
+        pruning.find(of(Unread()), Context(None, 4, [student.example(4)]), "taylor")
 
 
 class Bilinear(nn.Module):

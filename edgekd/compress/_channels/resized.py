@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from edgekd.compress._channels import ledger, neighbours
 from edgekd.compress._channels.ledger import Block, Labels
-from edgekd.compress._channels.traced import Arguments, Call
+from edgekd.compress._channels.traced import Arguments, Call, Keywords
 from edgekd.compress._channels.tracing import CREATED, Sites, by_place, sized
 
 Change = dict[str, Any]  # of one call, as JSON
@@ -100,7 +100,7 @@ class _Told(TorchFunctionMode):
         self.by_site, self.samples, self.sites = by_site, samples, Sites()
 
     def __torch_function__(
-        self, func: Callable[..., object], types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
+        self, func: Callable[..., object], types: object, args: Arguments = (), kwargs: Keywords | None = None
     ) -> object:
         name = getattr(func, "__name__", "")
         args, kwargs = by_place(name, args, kwargs or {})
@@ -277,9 +277,7 @@ def _range(labels: Labels, axis: int, start: int, stop: int, left: Left) -> tupl
     return int(kept[:start].sum()), int(kept[:stop].sum())
 
 
-def _changed(
-    name: str, args: Arguments, kwargs: Mapping[str, Any], change: Change
-) -> tuple[Arguments, Mapping[str, Any]]:
+def _changed(name: str, args: Arguments, kwargs: Keywords, change: Change) -> tuple[Arguments, Keywords]:
     """The arguments with a call's own numbers in them."""
     if "sizes" in change:
         return _with_sizes(name, args, kwargs, change["sizes"])

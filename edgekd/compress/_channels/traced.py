@@ -12,6 +12,7 @@ from edgekd.compress._channels.ledger import Block, Labels, Ledger, Numbers
 
 Place = tuple[object, ...]  # a storage, and where in it a tensor lies
 Arguments = tuple[Any, ...]  # tensors among numbers, nested as torch has them
+Keywords = Mapping[str, Any]
 OUTPUTS = "its channels become the outputs"
 SAMPLES, OTHERS = 2, 3  # of a trace, and of the run that tells which sizes grow with them
 

@@ -28,7 +28,7 @@ from edgekd.compress._channels import cells, ledger, norms, rules
 from edgekd.compress._channels.asking import Operator, tensors
 from edgekd.compress._channels.failures import FAILURES
 from edgekd.compress._channels.ledger import Block
-from edgekd.compress._channels.traced import OUTPUTS, Arguments, Attribute, Call, Trace, named_tensors
+from edgekd.compress._channels.traced import OUTPUTS, Arguments, Attribute, Call, Keywords, Trace, named_tensors
 
 # Names of attributes that may be numbers of channels.
 SIZES = re.compile("channel|dim|size|width|feature|hidden|embed|plane|filter|^in_|^out_|^c[0-9]*$")
@@ -77,7 +77,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def by_place(name: str, args: Arguments, kwargs: Mapping[str, Any]) -> tuple[Arguments, Mapping[str, Any]]:
+def by_place(name: str, args: Arguments, kwargs: Keywords) -> tuple[Arguments, Keywords]:
     """The arguments of such a function by their places, up to the first that is not given, whatever names they had."""
     placed, named = list(args), dict(kwargs)
     for parameter in PARAMETERS.get(name, ())[len(args) :]:
@@ -172,7 +172,7 @@ def _measured(trace: Trace, module: nn.Module, others: Sequence[Tensor]) -> None
             calls[site] = replace(calls[site], others=call_shapes)
 
 
-def _sizes(trace: Trace, path: str, module: nn.Module, args: Arguments, kwargs: Mapping[str, Any]) -> None:
+def _sizes(trace: Trace, path: str, module: nn.Module, args: Arguments, kwargs: Keywords) -> None:
     """Note the attributes that are sizes of what the module is given."""
     with _unheard():
         given = [(t, block) for t in tensors([args, kwargs]) for block in trace.labels(t) if len(block.axes) == 1]
@@ -194,7 +194,7 @@ class _Operators(TorchDispatchMode):
         self.trace, self.silent = trace, False
 
     def __torch_dispatch__(
-        self, func: torch._ops.OpOverload, types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
+        self, func: torch._ops.OpOverload, types: object, args: Arguments = (), kwargs: Keywords | None = None
     ) -> object:
         self.trace.operators += func.overloadpacket.__name__ in norms.STATISTICS
         if func.overloadpacket.__name__ in RESHAPED_IN_PLACE:
@@ -223,7 +223,7 @@ class _Functions(TorchFunctionMode):
         self.trace, self.operators, self.mode, self.sites = trace, operators, mode, Sites()
 
     def __torch_function__(
-        self, func: Any, types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
+        self, func: Any, types: object, args: Arguments = (), kwargs: Keywords | None = None
     ) -> object:
         name = getattr(func, "__name__", "")
         args, kwargs = by_place(name, args, kwargs or {})
@@ -258,7 +258,7 @@ class _Shapes(TorchFunctionMode):
         func: Callable[..., object],
         types: object,
         args: Arguments = (),
-        kwargs: Mapping[str, object] | None = None,
+        kwargs: Keywords | None = None,
     ) -> object:
         name = getattr(func, "__name__", "")
         args, kwargs = by_place(name, args, kwargs or {})
