@@ -49,7 +49,7 @@ def _behind(node: Node) -> Iterator[Node]:
 
 
 def _values(node: Node) -> list[float]:
-    """The numbers that an operator computes with; a constant\x27s own where it is a single one."""
+    """The numbers that an operator computes with; a constant's own where it is a single one."""
     if node.op == "get_attr":
         value = attribute(node.graph.owning_module, node)
         return [float(value)] if isinstance(value, Tensor) and value.numel() == 1 else []
