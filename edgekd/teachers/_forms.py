@@ -24,7 +24,8 @@ Form = Literal["", "logits", "probabilities", "log_probabilities", "labels", "to
 SCORES = ("logits", "probabilities", "log_probabilities")
 FORMS = (*SCORES, "labels", "top")
 BY_CLASS = "a column for each class"
-SLACK = 1e-3  # by which shares may miss their sum
+SLACK, MOST_SLACK = 1e-3, 0.05  # by which shares may miss their sum, which is made 1: at least, and at most
+ROUNDED = 0.005  # what a share of two decimals may be off
 TINY = float(np.finfo(np.float32).tiny)
 Rows = NDArray[np.float32]
 Numbers = NDArray[np.float64]
@@ -144,9 +145,9 @@ class Reader:
         partial = False
         for i, value in enumerate(values):
             if isinstance(value, Mapping) and value:
-                indices = self.classes.indices(list(value), columns.place(i))
-                partial = partial or len(indices) < table.shape[1]
-                table[i, indices] = [_number(v, columns.place(i)) for v in value.values()]
+                indices, numbers = self.classes.indices(list(value), columns.place(i)), list(value.values())
+                partial = partial or len(indices) < table.shape[1] or len(indices) < len(numbers)
+                table[i, list(indices)] = [_number(numbers[k], columns.place(i)) for k in indices.values()]
             elif isinstance(value, Sequence) and not isinstance(value, str) and len(value):
                 order = self.classes.order(len(value), names, columns.place(i))
                 table[i] = np.array([_number(v, columns.place(i)) for v in value])[order]
@@ -172,36 +173,47 @@ class Reader:
         """The best few of each sample; what they leave is spread over the other classes."""
         table = np.full((len(columns), len(self.classes.names)), np.nan)
         for i in range(len(columns)):
-            labels, values = best(i)
+            labels, values = best.of(i)
             if labels:
                 indices = self.classes.indices(labels, columns.place(i))
-                table[i, indices] = [_number(value, columns.place(i)) for value in values]
-        if np.nanmin(table, initial=0.0) < 0:
+                table[i, list(indices)] = [_number(values[k], columns.place(i)) for k in indices.values()]
+        largest = np.max(table, axis=1, initial=-np.inf, where=~np.isnan(table))
+        # A share of the best can't be 0, but its logarithm is where it is all.
+        if best.logs or np.nanmin(table, initial=0.0) < 0 or (best.logs is None and (largest == 0).any()):
             table = np.exp(table)
         return _spread(table, columns)
 
 
-Best = Callable[[int], tuple[list[object], list[object]]]
+class Best(NamedTuple):
+    """How the best few labels of a row, and their numbers, are read; whether these are logarithms (None: not said)."""
+
+    of: Callable[[int], tuple[list[object], list[object]]]
+    logs: bool | None = None
 
 
 def _best(columns: Columns) -> Best | None:
     """How the best few labels of a row, and their shares or the logarithms of these, are read; None: none are there."""
     values, shares = columns.values, ("probabilities", "log_probabilities")
     if "top" in values:
-        return lambda i: _pairs(values["top"][i], columns.place(i))
+        return Best(lambda i: _pairs(values["top"][i], columns.place(i)))
     if "top_labels" in values:
         known = [f"top_{name}" for name in shares if f"top_{name}" in values]
         if not known:
             raise DataError(
                 "top_labels alone", where=columns.where, allowed="top_probabilities or top_log_probabilities"
             )
-        return lambda i: _filled(_listed(values["top_labels"][i]), _listed(values[known[0]][i]), columns.place(i))
+        labels_of, of = values["top_labels"], values[known[0]]
+        return Best(lambda i: _filled(_listed(labels_of[i]), _listed(of[i]), columns.place(i)), "log_" in known[0])
     labels = _numbered(values, "label")
     for name in ("probability", "log_probability", "logprob"):
         if labels and (numbers := _numbered(values, name)):
-            return lambda i, n=numbers: _filled(  # type: ignore[misc]
-                [values[one][i] for one in labels], [values[one][i] for one in n], columns.place(i)
-            )
+
+            def numbered(i: int, numbers: Sequence[str] = numbers) -> tuple[list[object], list[object]]:
+                return _filled(
+                    [values[one][i] for one in labels], [values[one][i] for one in numbers], columns.place(i)
+                )
+
+            return Best(numbered, name.startswith("log"))
     return None
 
 
@@ -248,7 +260,7 @@ def is_empty(value: object) -> bool:
 
 
 def _number(value: object, place: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str | np.number):
         raise DataError("not a number", where=place, found=value)
     try:
         return float(value)
@@ -277,6 +289,11 @@ def _is_numeric(values: Column) -> bool:
         return False
 
 
+def slack(count: int | NDArray[np.int64]) -> NDArray[np.float64]:
+    """By how much the sum of so many shares may miss 1: each may be rounded to two decimals."""
+    return np.clip(ROUNDED * np.asarray(count) + 1e-6, SLACK, MOST_SLACK)
+
+
 def _guessed(table: Numbers, task: Task) -> tuple[Form, str]:
     """The form of (N, K) numbers of which nobody said it, and why; of values there is but one."""
     rows = table[~np.isnan(table).any(axis=1)]
@@ -285,7 +302,7 @@ def _guessed(table: Numbers, task: Task) -> tuple[Form, str]:
     if not task.exclusive:
         inside = bool(rows.size and (rows >= 0).all() and (rows <= 1).all())
         return ("probabilities", "all lie in 0..1") if inside else ("logits", "not all lie in 0..1")
-    shares = rows.size and (rows >= 0).all() and (np.abs(rows.sum(1) - 1) <= SLACK).all()
+    shares = rows.size and (rows >= 0).all() and (np.abs(rows.sum(1) - 1) <= slack(rows.shape[1])).all()
     return ("probabilities", "all rows sum to 1") if shares else ("logits", "not all rows sum to 1")
 
 
@@ -309,7 +326,7 @@ def _logits(table: Numbers, form: str, columns: Columns, task: Task) -> Rows:
     if not task.exclusive:
         return _links.of_probabilities(shares, task, columns)
     total = shares.sum(axis=1)
-    _refuse(known & ((shares < -SLACK).any(axis=1) | (np.abs(total - 1) > SLACK)), total, columns)
+    _refuse(known & ((shares < -SLACK).any(axis=1) | (np.abs(total - 1) > slack(shares.shape[1]))), total, columns)
     return _log(shares)
 
 
@@ -319,7 +336,7 @@ def _spread(table: Numbers, columns: Columns) -> Rows:
     known = np.asarray(~unsaid.all(axis=1))
     shares = np.where(unsaid, 0.0, table)
     total = shares.sum(axis=1)
-    _refuse(known & ((shares < 0).any(axis=1) | (total > 1 + SLACK)), total, columns)
+    _refuse(known & ((shares < 0).any(axis=1) | (total > 1 + slack((~unsaid).sum(axis=1)))), total, columns)
     left = np.clip(1 - total, 0.0, None) / np.maximum(unsaid.sum(axis=1), 1)
     return _log(np.where(known[:, None], np.where(unsaid, left[:, None], shares), np.nan))
 

@@ -13,7 +13,7 @@ from edgekd.teachers import _columns
 from edgekd.teachers._base import Asked, check_unknown, first
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Columns
-from edgekd.teachers._forms import BY_CLASS, Form, Reader, Rows
+from edgekd.teachers._forms import BY_CLASS, Form, Reader, Rows, slack
 from edgekd.teachers._forms import FORMS as FORMS
 from edgekd.teachers._matching import Matcher, Part
 
@@ -140,4 +140,4 @@ def _only(columns: Columns, left_out: Sequence[str]) -> Columns:
 def _is_shares(logits: Rows) -> bool:
     """Whether numbers were read as shares: what is logarithms of shares sums to 1."""
     known = np.exp(logits[np.isfinite(logits).all(axis=1)].astype(np.float64))
-    return bool(len(known) and np.allclose(known.sum(axis=1), 1, atol=1e-3))
+    return bool(len(known) and (np.abs(known.sum(axis=1) - 1) <= slack(known.shape[1])).all())

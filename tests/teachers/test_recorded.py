@@ -14,7 +14,7 @@ import pytest
 
 import edgekd
 from edgekd.base.errors import DataError, EdgekdError, RecipeError, UnavailableError
-from edgekd.base.scores import log_softmax
+from edgekd.base.scores import log_softmax, softmax
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
@@ -22,7 +22,7 @@ from edgekd.learn.data import Dataset, from_splits
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.spec.recipe import Augment
-from edgekd.teachers import Asked, _parquet
+from edgekd.teachers import Asked, _parquet, recorded
 from edgekd.teachers.recorded import Recorded
 
 NAMES = ("ant", "bee", "cat", "dog")
@@ -184,6 +184,30 @@ def test_the_rest_of_the_best_few_is_spread(tmp_path: Path, kind: str) -> None:
         first, second, *others = np.argsort(-wanted)
         np.testing.assert_allclose(row[[first, second]], wanted[[first, second]], rtol=1e-5)
         np.testing.assert_allclose(row[others], wanted[others].mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("digits", [2, 3, 4])
+def test_rounded_shares_are_shares(tmp_path: Path, digits: int) -> None:
+    """Also where some rows sum to 0.998, so that ``log_softmax`` of what is read is that of what was meant."""
+    shares = np.concatenate(list(SHARES.values()))
+    rounded = shares.round(digits)
+    assert digits > 3 or (np.abs(rounded.sum(axis=1) - 1) > 1e-6).any(), "or this test tells nothing"
+    path = table(tmp_path / "a.csv", ["id", *NAMES], by_id(rounded))
+    for keys in ({}, {"form": "probabilities"}):
+        np.testing.assert_allclose(softmax(read(path, **keys)), shares, atol=10.0**-digits)
+    assert recorded.best_reading(str(path), NAMES, "here").form == "probabilities"
+
+
+@pytest.mark.parametrize("kind", ["top", "named", "arrays"])
+def test_a_logarithm_of_0_is_all_of_it(tmp_path: Path, kind: str) -> None:
+    rows = {"top": [{"id": name, "top": [["cat", 0.0]]} for name in EVERY]}
+    rows["named"] = [{"id": name, "label_1": "cat", "logprob_1": 0.0} for name in EVERY]
+    path = (
+        npz(tmp_path / "a.npz", ids=EVERY, top_labels=np.full((13, 1), 2), top_log_probabilities=np.zeros((13, 1)))
+        if kind == "arrays"
+        else lines(tmp_path / "a.jsonl", rows[kind])
+    )
+    np.testing.assert_allclose(softmax(read(path)), [[0, 0, 1, 0]] * 13, atol=1e-30)
 
 
 VOTES: dict[str, Callable[[Path], Path]] = {
