@@ -160,6 +160,7 @@ TESTED_ELSEWHERE = {
     "runtime/signature.py": "tests/attacks/test_signatures.py: held against the reference program",
     "runtime/verify.py": "tests/runtime/test_manifest.py: what is replayed of a bundle",
     "spec/mixed.py": "tests/compress/test_mixed.py: numerics of files with parts in float",
+    "teachers/_given.py": "tests/teachers/test_callable.py: what a function gives, and what is kept of it",
     "teachers/_journal.py": "tests/teachers/test_callable.py: what is kept over kills",
     **dict.fromkeys(
         [f"teachers/_{name}.py" for name in ("classes", "columns", "forms", "matching", "parquet")],

@@ -14,6 +14,8 @@ from edgekd.learn.data import same_name
 from edgekd.teachers._base import first
 from edgekd.teachers._columns import Column, Columns
 
+SKIPS = 'teacher.model.unknown = "skip" takes such labels for no answer'
+
 
 @dataclass
 class Classes:
@@ -49,18 +51,23 @@ class Classes:
         whole = text.isascii() and text.isdigit() and len(text) < 10
         return int(text) if whole and int(text) < len(self.names) else None
 
-    def indices(self, labels: Sequence[object], place: str) -> list[int]:
-        """The numbers of some labels of one sample.
+    def indices(self, labels: Sequence[object], place: str) -> dict[int, int]:
+        """The numbers of some labels of one sample, and which of the labels each is; in their order.
 
         Raises:
-            DataError: labels that are no class, or one twice.
+            DataError: labels that are no class, unless these are passed over; or one twice.
         """
         numbers = [self.number(label) for label in labels]
-        if odd := [label for label, number in zip(labels, numbers, strict=True) if number is None]:
-            raise DataError("no class of the data", where=place, found=first(odd), allowed=first(self.names))
-        if len(set(numbers)) < len(numbers):
+        odd = [label for label, number in zip(labels, numbers, strict=True) if number is None]
+        if odd and self.unknown == "error":
+            allowed, hint = first(self.names), SKIPS
+            raise DataError("no class of the data", where=place, found=first(odd), allowed=allowed, hint=hint)
+        for label in map(str, odd):
+            self.skipped[label] = self.skipped.get(label, 0) + 1
+        places = {number: i for i, number in enumerate(numbers) if number is not None}
+        if len(places) + len(odd) < len(numbers):
             raise DataError("a class twice", where=place, found=first(labels))
-        return [number for number in numbers if number is not None]
+        return places
 
     def order(self, count: int, names: Column | None, place: str) -> NDArray[np.int64]:
         """(C,) which of ``count`` columns is each of our classes'.
@@ -117,10 +124,9 @@ class Classes:
                 else:
                     odd.setdefault(str(label), columns.place(i))
         if odd:
-            hint = 'teacher.model.unknown = "skip" takes such labels for no answer'
             where = next(iter(odd.values()))
             allowed = first(self.names)
-            raise DataError("labels that are no class", where=where, found=first(odd), allowed=allowed, hint=hint)
+            raise DataError("labels that are no class", where=where, found=first(odd), allowed=allowed, hint=SKIPS)
 
 
 def _is_no_label(label: object) -> bool:

@@ -8,8 +8,12 @@ the end of the file, and is cut off; damage anywhere else is told, as the answer
 
     edgekd-answers-1\\n, classes: u32, then records: kind: u8, count: u32, their CRC-32, entries, the CRC-32 of it all
       A  about to ask     count x hash (32 bytes)
-      G  given            count x (hash, classes x float32)
+      R  returned         count bytes of (hash, size: u32, the answer as ``_given`` packs it)
       F  failed           count x hash: nobody answered
+      G  given            count x (hash, classes x float32): what an answer was read as; read, and not written any more
+
+An answer is kept as it was given, and read anew each time: how it is read is no matter of who gave it. So classes is 0
+but in journals with records of the kind G, which stand by what they were read as.
 """
 
 from __future__ import annotations
@@ -29,9 +33,9 @@ from edgekd.base.disk import disk
 from edgekd.base.errors import IntegrityError
 
 MAGIC = b"edgekd-answers-1\n"
-ASK, GIVEN, FAILED = b"A", b"G", b"F"
+ASK, RETURNED, GIVEN, FAILED = b"A", b"R", b"G", b"F"
 HASH = 32
-_HEAD, _CHECK = struct.Struct("<cI"), struct.Struct("<I")
+_HEAD, _CHECK, _SIZE = struct.Struct("<cI"), struct.Struct("<I"), struct.Struct("<I")
 Rows = NDArray[np.float32]
 
 
@@ -40,32 +44,29 @@ class Journal:
 
     Args:
         path: the file; it and its folder are made with the first record.
-        classes: how many numbers an answer has.
+        classes: how many numbers an answer has where what it was read as is kept.
 
     Attributes:
+        answers: as they were given, by the hash of what was asked; ``read_as``: the logits of those of the kind G.
         in_doubt: batches that were about to be asked when the process ended; perhaps they were.
 
     Raises:
         IntegrityError: the file is damaged, or is no such journal.
     """
 
-    def __init__(self, path: Path, classes: int) -> None:
+    def __init__(self, path: Path, classes: int = 0) -> None:
         self.path, self._classes = path, classes
-        self._answers: dict[bytes, Rows] = {}
+        self.answers: dict[bytes, bytes] = {}
+        self.read_as: dict[bytes, Rows] = {}
         self.in_doubt: dict[tuple[bytes, ...], None] = {}
         self._size = 0
         self.read()
 
     def __contains__(self, digest: bytes) -> bool:
-        return digest in self._answers
+        return digest in self.answers or digest in self.read_as
 
     def __len__(self) -> int:
-        return len(self._answers)
-
-    def rows(self, digests: Sequence[bytes]) -> Rows:
-        """(N, K) answers; NaN of what has none, or none yet."""
-        nothing = np.full(self._classes, np.nan, np.float32)
-        return np.stack([self._answers.get(digest, nothing) for digest in digests])
+        return len(self.answers.keys() | self.read_as.keys())
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -81,11 +82,11 @@ class Journal:
         self._append(ASK, [bytes(digest) for digest in digests])
         self.in_doubt[tuple(digests)] = None
 
-    def given(self, answers: Mapping[bytes, Rows]) -> None:
-        """Keep answers; NaN alone: there is none, and it need not be asked again."""
-        little = [digest + np.asarray(row, "<f4").tobytes() for digest, row in answers.items()]
-        self._append(GIVEN, little)
-        self._answers |= answers
+    def returned(self, answers: Mapping[bytes, bytes]) -> None:
+        """Keep answers, also that there is none: it need not be asked again."""
+        entries = [digest + _SIZE.pack(len(answer)) + answer for digest, answer in answers.items()]
+        self._append(RETURNED, entries, sum(map(len, entries)))
+        self.answers |= answers
         self._settle(answers)
 
     def failed(self, digests: Sequence[bytes]) -> None:
@@ -119,7 +120,7 @@ class Journal:
                 raise self._damaged(at)
             return None  # the file grew, and what was to stand there was not written any more
         kind, count = _HEAD.unpack_from(data, at)
-        width = HASH + 4 * self._classes if kind == GIVEN else HASH
+        width = {RETURNED: 1, GIVEN: HASH + 4 * self._classes}.get(kind, HASH)
         end = body + count * width
         if end + _CHECK.size > len(data):
             return None
@@ -127,6 +128,11 @@ class Journal:
             if end + _CHECK.size < len(data):
                 raise self._damaged(at)
             return None
+        if kind == RETURNED:
+            answers = dict(_entries(data[body:end]))
+            self.answers |= answers
+            self._settle(answers)
+            return end + _CHECK.size
         parts = [data[body + i * width : body + (i + 1) * width] for i in range(count)]
         digests = [part[:HASH] for part in parts]
         if kind == ASK:
@@ -134,7 +140,7 @@ class Journal:
         else:
             self._settle(dict.fromkeys(digests))
         if kind == GIVEN:
-            self._answers |= {part[:HASH]: np.frombuffer(part[HASH:], "<f4") for part in parts}
+            self.read_as |= {part[:HASH]: np.frombuffer(part[HASH:], "<f4") for part in parts}
         return end + _CHECK.size
 
     def _damaged(self, at: int) -> IntegrityError:
@@ -145,8 +151,9 @@ class Journal:
         for batch in [batch for batch in self.in_doubt if not set(batch).isdisjoint(digests)]:
             del self.in_doubt[batch]
 
-    def _append(self, kind: bytes, parts: Sequence[bytes]) -> None:
-        record = _checked(_checked(_HEAD.pack(kind, len(parts))) + b"".join(parts))
+    def _append(self, kind: bytes, parts: Sequence[bytes], count: int | None = None) -> None:
+        head = _HEAD.pack(kind, len(parts) if count is None else count)
+        record = _checked(_checked(head) + b"".join(parts))
         with disk(self.path):
             self.path.touch()
             with self.path.open("r+b") as file:
@@ -158,6 +165,16 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
         self._size += len(record)
+
+
+def _entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The hash and the answer of each entry of what was returned."""
+    at = 0
+    while at < len(data):
+        start = at + HASH + _SIZE.size
+        end = start + _SIZE.unpack_from(data, at + HASH)[0]
+        yield data[at : at + HASH], data[start:end]
+        at = end
 
 
 def _checked(data: bytes) -> bytes:

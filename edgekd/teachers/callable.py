@@ -24,12 +24,14 @@ from edgekd.teachers._base import Asked, check_unknown, first
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Columns
 from edgekd.teachers._forms import Reader, Rows
+from edgekd.teachers._given import column, of_batch, packed, plain, unpacked
 from edgekd.teachers._journal import Journal
 from edgekd.teachers._links import check_form
 
 SPLITS = ("train", "validation", "test")
 HASHED = 256  # samples at once
 TOLD = 5.0  # seconds between two lines of how far it is
+READ_ANEW = "answers are kept, and read anew by another form, unknown or smoothing; another version is asked anew"
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,11 @@ class Callable:
     """Calls ``function(samples, **args)`` with a batch of samples; it gives as many answers, in their order.
 
     Samples are texts in a list, else an array, as the data has them (``reads = "raw"``), or as a network would be given
-    them. Answers are arrays or lists of numbers, or of tables by class; labels; lists of labels (votes); the best few
-    with their shares; None where there is none. Each batch is on the disk before the next is asked, by the content of
-    its samples, so that nothing is ever asked twice: not after a kill, in another split or in another recipe.
+    them. Answers are arrays (of numpy, of torch) or lists of numbers, or of tables by class; labels; lists of labels
+    (votes); the best few with their shares; None where there is none. Each batch is on the disk as it was given before
+    it is read and before the next is asked, by the content of its samples, so that nothing is ever asked twice: not
+    after a kill, in another split or in another recipe, nor where answers are read otherwise (``form``, ``unknown``,
+    ``smoothing``, the classes).
 
     Attributes:
         function: ``"package.module:function"``; with its source it says who answers.
@@ -125,16 +129,31 @@ class AskedAnswers:
     @functools.cached_property
     def journal(self) -> Journal:
         """The answers that are kept, by the content of the samples."""
-        return Journal(self.asked.folder / f"{self._identity}.journal", len(self.asked.classes))
+        return Journal(self.asked.folder / f"{self._identity}.journal")
+
+    @functools.cached_property
+    def earlier(self) -> Sequence[Journal]:
+        """Of before answers were kept as they were given: what they were read as, under this smoothing alone."""
+        # Where each label was a class, those that are none were never met: how they would be taken is no matter.
+        unknown = dict.fromkeys((self.kind.unknown, "error"))
+        paths = [self.asked.folder / f"{self._earlier_identity(each)}.journal" for each in unknown]
+        return [Journal(path, len(self.asked.classes)) for path in paths if path.is_file()]
 
     @property
     def _identity(self) -> str:
-        """Who answers, what, and in which form; not how fast, or what it costs."""
+        """Who answers; not how it is read, how fast it is asked, or what it costs."""
         kind, asked = self.kind, self.asked
         code = "" if kind.by_version else asked.code
         shown = repr(asked.feed.ops) if kind.reads == "inputs" else ""
-        parts = (kind.function, kind.version, code, sorted(kind.args.items()), kind.form, kind.unknown, kind.smoothing)
-        # A task reads them: which, and not by what threshold; of classes it is as it was before there were others.
+        parts = ("as given", kind.function, kind.version, code, sorted(kind.args.items()), shown)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def _earlier_identity(self, unknown: str) -> str:
+        """As it was while what answers were read as was kept: also in which form, and of which classes."""
+        kind, asked = self.kind, self.asked
+        code = "" if kind.by_version else asked.code
+        shown = repr(asked.feed.ops) if kind.reads == "inputs" else ""
+        parts = (kind.function, kind.version, code, sorted(kind.args.items()), kind.form, unknown, kind.smoothing)
         read_by = () if asked.task.exclusive else (kind_of(asked.task), getattr(asked.task, "separator", ""))
         return hashlib.sha256(repr((*parts, asked.classes, asked.columns, shown, *read_by)).encode()).hexdigest()
 
@@ -153,7 +172,7 @@ class AskedAnswers:
             RecipeError: more than the recipe allows.
         """
         kind, feed = self.kind, self.asked.feed
-        count = len({digest for split in SPLITS for digest in self._digests(split) if digest not in self.journal})
+        count = len({digest for split in SPLITS for digest in self._digests(split) if not self._is_kept(digest)})
         if feed.views > 1:  # of views nobody knows yet which are alike
             count += (feed.views - 1) * feed.length("train")
         if kind.most and count > kind.most:
@@ -168,19 +187,41 @@ class AskedAnswers:
         if kind.price:
             parts.append(f"at {kind.price:g} each: {count * kind.price:,.2f}")
         sentence = f"{kind.function} ({kind.version}) will be asked {', '.join(parts)}"
-        self.asked.note(f"{sentence}; {len(self.journal):,} answers are kept")
+        kept = set[bytes]().union(*(journal.answers.keys() | journal.read_as.keys() for journal in self._journals))
+        self.asked.note(f"{sentence}; {len(kept):,} answers are kept")
+
+    @property
+    def _journals(self) -> Sequence[Journal]:
+        return (self.journal, *self.earlier)
+
+    def _is_kept(self, digest: bytes) -> bool:
+        return any(digest in journal for journal in self._journals)
 
     def _filled(self, split: str, view: int | None = None) -> Rows:
         digests = self._digests(split, view)
-        if not all(digest in self.journal for digest in digests):
+        if not all(map(self._is_kept, digests)):
             with self.journal.held():
+                self._rows([digest for digest in digests if self._is_kept(digest)])  # before more is paid for
                 self._ask(split, view, digests)
-        rows = self.journal.rows(digests)
+        rows = self._rows(digests)
         if self.kind.missing == "error" and not (known := answered(rows)).all():
             names = self.asked.feed.names(split) or [str(i) for i in range(len(rows))]
             absent = first(name for name, has in zip(names, known, strict=True) if not has)
             hint = 'teacher.model.missing = "skip" lets these be taught by labels alone'
             raise DataError("samples without an answer", where=f"{self.asked.where}: {split}", found=absent, hint=hint)
+        return rows
+
+    def _rows(self, digests: Sequence[bytes]) -> Rows:
+        """(N, K) logits that are kept; NaN of what has no answer, or none yet.
+
+        Raises:
+            DataError: answers that can't be read as the recipe says.
+        """
+        answers = self.journal.answers
+        rows = self._read([unpacked(answers[digest]) if digest in answers else None for digest in digests])
+        for i, digest in enumerate(digests):
+            if digest not in answers and (was := [one.read_as[digest] for one in self.earlier if digest in one]):
+                rows[i] = was[0]
         return rows
 
     def _ask(self, split: str, view: int | None, digests: Sequence[bytes]) -> None:
@@ -191,7 +232,7 @@ class AskedAnswers:
                 kept before.
         """
         kind, journal = self.kind, self.journal
-        places = {digest: i for i, digest in reversed(list(enumerate(digests))) if digest not in journal}
+        places = {digest: i for i, digest in reversed(list(enumerate(digests))) if not self._is_kept(digest)}
         batches = self._batches(sorted(places, key=places.__getitem__))
         asker = Asker(
             self.function, f"{self.asked.where}.function", kind.per_minute, kind.retries, kind.wait, self.asked.tell
@@ -218,41 +259,53 @@ class AskedAnswers:
             raise failure
 
     def _keep(self, batch: Batch, given: object) -> None:
-        """Keep what was answered to a batch, or that nothing was."""
+        """Keep what was answered to a batch, or that nothing was; then see whether it can be read.
+
+        Raises:
+            FactoryError: nobody answered. DataError: not as many answers as samples, or none that can be read.
+        """
         if isinstance(given, FactoryError):
             self.journal.failed(batch)
             raise given
-        self.journal.given(dict(zip(batch, self._read(given, len(batch)), strict=True)))
+        value = plugins.call_user(plain, f"{self.asked.where}.function", given)
+        if (answers := of_batch(value, len(batch))) is None:
+            several = isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
+            number = len(value) if several else type(given).__name__
+            what, where = "another number of answers than of samples", f"{self.kind.function} answers"
+            raise DataError(what, where=where, found=number, allowed=str(len(batch)))
+        kept = {digest: packed(answer) for digest, answer in zip(batch, answers, strict=True)}
+        self.journal.returned(kept)
+        self._read([unpacked(answer) for answer in kept.values()])
 
     def _batches(self, missing: Sequence[bytes]) -> list[Batch]:
         """First the batches that were being asked when a process was killed, as they were; or, of these, none."""
         wanted, size = set(missing), self.kind.batch
-        doubted = {digest for batch in self.journal.in_doubt for digest in batch}
+        in_doubt = dict.fromkeys(batch for journal in self._journals for batch in journal.in_doubt)
+        doubted = {digest for batch in in_doubt for digest in batch}
         if self.kind.in_doubt == "skip":
             again, rest = [], [digest for digest in missing if digest not in doubted]
         else:
-            again = [batch for batch in self.journal.in_doubt if wanted.issuperset(batch)]
+            again = [batch for batch in in_doubt if wanted.issuperset(batch)]
             settled = {digest for batch in again for digest in batch}
             rest = [digest for digest in missing if digest not in settled]
         return [*again, *(tuple(rest[i : i + size]) for i in range(0, len(rest), size))]
 
-    def _read(self, given: object, count: int) -> Rows:
-        """(N, K) what the function gave, as logits.
+    def _read(self, answers: Sequence[object]) -> Rows:
+        """(N, K) logits of answers as they were given.
 
         Raises:
-            DataError: not as many answers as samples, or none that can be read.
+            DataError: some can't be read.
         """
         kind, where = self.kind, f"{self.kind.function} answers"
-        values = given if isinstance(given, list | np.ndarray) else np.asarray(given)
-        if getattr(values, "ndim", 1) == 0 or len(values) != count:
-            number = len(values) if getattr(values, "ndim", 1) else type(given).__name__
-            raise DataError("another number of answers than of samples", where=where, found=number, allowed=str(count))
+        if all(answer is None for answer in answers):
+            return np.full((len(answers), len(self.asked.classes)), np.nan, np.float32)
         classes = Classes(self.asked.classes, self.asked.columns, kind.unknown)
-        return (
-            Reader(classes, kind.form, kind.smoothing, (), self.asked.task)
-            .read(Columns({kind.form: values}, where))
-            .logits
-        )
+        reader = Reader(classes, kind.form, kind.smoothing, (), self.asked.task)
+        try:
+            return reader.read(Columns({kind.form: column(answers)}, where)).logits
+        except DataError as err:
+            err.hint = err.hint or READ_ANEW
+            raise
 
     def _digests(self, split: str, view: int | None = None) -> list[bytes]:
         """The hash of each raw sample, as the view shows it; what is made of it is in the identity."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import signal
+import struct
 import sys
 import time
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable as Function
 from pathlib import Path
@@ -15,9 +18,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import edgekd
 from edgekd.base.errors import DataError, FactoryError, IntegrityError, RecipeError
+from edgekd.base.scores import softmax
 from edgekd.build import request as requests
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn.data import Dataset, from_splits
@@ -78,7 +83,7 @@ def test_each_sample_is_asked_once_in_any_split_and_by_any_process(tmp_path: Pat
     np.asarray(data.test.x)[:3] = data.train.x[:3]
     again.split("test")
     assert service.asked == 42, "three of five are known from another split"
-    for keys in ({"version": "2"}, {"args": {"n": 1}}, {"form": "probabilities"}):
+    for keys in ({"version": "2"}, {"args": {"n": 1}}):
         other = source(tmp_path, service, data)
         table = {"function": "mine:answer", "version": "1", **keys}
         object.__setattr__(other, "kind", Callable(**table))  # type: ignore[arg-type]
@@ -173,9 +178,9 @@ def test_what_is_no_answer_is_told(tmp_path: Path) -> None:
         ),
         (lambda x: x[:, :3] * 0 + 7, {"form": "probabilities"}, "don't sum to 1; found 'row 0: 21"),
     ]
-    for function, keys, message in cases:
+    for i, (function, keys, message) in enumerate(cases):
         with pytest.raises(DataError, match=message):
-            source(tmp_path, function, **keys).split("test")
+            source(tmp_path / str(i), function, **keys).split("test")
 
 
 def test_what_it_costs_is_told_and_held_before_anybody_is_asked(
@@ -205,35 +210,149 @@ def test_what_it_costs_is_told_and_held_before_anybody_is_asked(
 
 def test_a_journal_reads_what_it_wrote_and_cuts_off_what_a_kill_left(tmp_path: Path) -> None:
     digests = [bytes([i]) * 32 for i in range(6)]
-    rows = np.arange(18, dtype=np.float32).reshape(6, 3)
-    journal = Journal(tmp_path / "a" / "j", 3)
+    texts = [f"answer {i}".encode() for i in range(6)]
+    journal = Journal(tmp_path / "a" / "j")
     with journal.held():
         journal.about_to_ask(digests[:2])
-        journal.given(dict(zip(digests[:2], rows[:2], strict=True)))
+        journal.returned(dict(zip(digests[:2], texts[:2], strict=True)))
         journal.about_to_ask(digests[2:4])
         journal.failed(digests[2:4])
         journal.about_to_ask(digests[4:])
-    again = Journal(tmp_path / "a" / "j", 3)
+    again = Journal(tmp_path / "a" / "j")
     assert list(again.in_doubt) == [tuple(digests[4:])] and len(again) == 2 and digests[2] not in again
-    np.testing.assert_array_equal(again.rows(digests[:2]), rows[:2])
-    assert np.isnan(again.rows(digests[2:3])).all()
+    assert again.answers == dict(zip(digests[:2], texts[:2], strict=True))
     whole = (tmp_path / "a" / "j").read_bytes()
     for cut in range(0, len(whole), 3):
         (tmp_path / "cut").write_bytes(whole[:cut])
-        torn = Journal(tmp_path / "cut", 3)
+        torn = Journal(tmp_path / "cut")
         with torn.held():
-            torn.given({digests[5]: rows[5]})
-        fresh = Journal(tmp_path / "cut", 3)
-        np.testing.assert_array_equal(fresh.rows([digests[5]]), rows[5:])
+            torn.returned({digests[5]: texts[5]})
+        fresh = Journal(tmp_path / "cut")
+        assert fresh.answers[digests[5]] == texts[5]
         assert len(fresh) == (3 if cut >= 21 + 13 + 64 + 13 + 2 * 44 else 1)
     (tmp_path / "cut").write_bytes(whole + bytes(40))
-    assert len(Journal(tmp_path / "cut", 3)) == 2, "a file that grew, and was not written any more"
-    for at in (25, 40, 130):
+    assert len(Journal(tmp_path / "cut")) == 2, "a file that grew, and was not written any more"
+    for at in (25, 40, 130, 150):
         (tmp_path / "cut").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(IntegrityError, match=r"damaged; found 'byte \d+'; its answers would be asked"):
-            Journal(tmp_path / "cut", 3)
+            Journal(tmp_path / "cut")
     with pytest.raises(IntegrityError, match="not a journal of these answers"):
         Journal(tmp_path / "a" / "j", 4)
+
+
+def test_what_was_answered_is_kept_before_it_is_read(tmp_path: Path) -> None:
+    """One reply of many is no label: what was paid is kept, and the key that the error names asks nothing anew."""
+    data, asked = MadeText(train=40, validation=4, test=4).load(), list[str]()
+
+    def answer(samples: list[str]) -> list[str]:
+        asked.extend(samples)
+        return ["not sure" if len(asked) - len(samples) + i == 17 else "bee" for i in range(len(samples))]
+
+    keys: dict[str, Any] = {"form": "labels", "batch": 8}
+    for _ in range(2):  # once as it comes, once as it is kept
+        with pytest.raises(DataError, match=r"no class; found 'not sure'; .*teacher\.model\.unknown = \"skip\""):
+            source(tmp_path, answer, data, **keys).split("train")
+        assert len(asked) == 24, "nothing more is paid for"
+        assert not source(tmp_path, answer, data, **keys).journal.in_doubt
+    for more in ({}, {"smoothing": 0.3}):
+        rows = source(tmp_path, answer, data, unknown="skip", missing="skip", **keys, **more).split("train")
+        assert np.flatnonzero(np.isnan(rows).any(axis=1)).tolist() == [17] and len(asked) == 40
+    np.testing.assert_allclose(np.exp(rows[0]), [0.1, 0.8, 0.1], rtol=1e-6)
+
+
+def test_a_form_that_was_the_wrong_one_costs_one_batch(tmp_path: Path) -> None:
+    service = Service()
+    with pytest.raises(DataError, match=r"don't sum to 1.*answers are kept, and read anew by another form"):
+        source(tmp_path, service, form="probabilities").split("train")
+    np.testing.assert_array_equal(source(tmp_path, service).split("train"), dataset().train.x[:, :3] * 2)
+    assert service.asked == 40
+
+
+def test_a_journal_of_what_answers_were_read_as_is_read(tmp_path: Path) -> None:
+    """As it was written before answers were kept as they are given, by another name; what it leaves open is asked."""
+    service, data = Service(), dataset()
+    now = source(tmp_path, service, data, batch=3)
+    digests = now._digests("train")
+    rows = {digest: np.full(3, i, "<f4") for i, digest in enumerate(digests[:30])}
+
+    def record(kind: bytes, entries: list[bytes]) -> bytes:
+        head = struct.pack("<cI", kind, len(entries))
+        whole = head + struct.pack("<I", zlib.crc32(head)) + b"".join(entries)
+        return whole + struct.pack("<I", zlib.crc32(whole))
+
+    given = record(b"G", [digest + row.tobytes() for digest, row in rows.items()])
+    start = b"edgekd-answers-1\n" + struct.pack("<I", 3)
+    parts = ("mine:answer", "1", "code", [], "logits", "error", 0.0, NAMES, None, "")
+    name = hashlib.sha256(repr(parts).encode()).hexdigest()
+    (tmp_path / f"{name}.journal").write_bytes(
+        start + record(b"A", digests[:30]) + given + record(b"A", digests[34:36])
+    )
+    for keys in ({}, {"unknown": "skip"}):
+        answers = source(tmp_path, service, data, batch=3, **keys).split("train")
+        np.testing.assert_array_equal(answers[:30], list(rows.values()))
+        np.testing.assert_array_equal(answers[30:], data.train.x[30:, :3] * 2)
+        assert service.asked == 10 and len(service.calls[0]) == 2, "what was in doubt comes first, as it was"
+
+
+class Odd:
+    """What only its text tells."""
+
+    def __str__(self) -> str:
+        return "cat"
+
+
+GIVEN: dict[str, tuple[str, Function[[Any], object]]] = {
+    "arrays in a list": ("logits", lambda x: [row[:3] for row in x]),
+    "numbers of numpy in tables": ("logits", lambda x: [dict(zip(NAMES, row[:3], strict=True)) for row in x]),
+    "a tensor that is trained": ("logits", lambda x: torch.tensor(x[:, :3], requires_grad=True)),
+    "tensors in a tuple": ("logits", lambda x: tuple(torch.tensor(row[:3]) for row in x)),
+    "a data frame's like": ("logits", lambda x: type("F", (), {"__array__": lambda self, *_, **__: x[:, :3]})()),
+    "some that are None": ("logits", lambda x: [row[:3] for row in x[:-1]] + [None]),
+    "whole numbers of numpy": ("labels", lambda x: [np.int64(i % 3) for i in range(len(x))]),
+    "an array of numbers": ("labels", lambda x: np.arange(len(x)) % 3),
+    "votes in arrays": ("labels", lambda x: [np.array([i % 3, -1]) for i in range(len(x))]),
+    "texts of numpy": ("labels", lambda x: np.array([NAMES[i % 3] for i in range(len(x))])),
+    "objects": ("labels", lambda x: [NAMES[i % 3] if i % 3 < 2 else Odd() for i in range(len(x))]),
+    "shares of numpy": ("top", lambda x: [[(np.str_(NAMES[i % 3]), np.float32(1))] for i in range(len(x))]),
+}
+
+
+@pytest.mark.parametrize("case", GIVEN)
+def test_what_numpy_and_torch_give_is_read(tmp_path: Path, case: str) -> None:
+    form, function = GIVEN[case]
+    rows = source(tmp_path, function, form=form, missing="skip").split("test")
+    again = source(tmp_path, None, form=form, missing="skip").split("test")  # type: ignore[arg-type]
+    np.testing.assert_array_equal(rows, again)
+    wanted = dataset().test.x[:, :3]
+    if form == "logits":
+        given = 4 if "None" in case else 5
+        assert np.isnan(rows[given:]).all()
+        np.testing.assert_array_equal(rows[:given], wanted[:given])
+    else:
+        np.testing.assert_allclose(np.exp(rows), np.eye(3)[np.arange(5) % 3], atol=1e-30)
+
+
+def test_an_object_that_has_no_text_is_the_users_mistake(tmp_path: Path) -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+    with pytest.raises(FactoryError, match=r"raised ValueError at test_callable\.py:\d+: no text"):
+        source(tmp_path, lambda x: [Broken() for _ in x], form="labels").split("test")
+
+
+@pytest.mark.parametrize(
+    ("form", "answer", "share"),
+    [
+        ("probabilities", {"ant": 0.33, "bee": 0.33, "cat": 0.33}, 1 / 3),
+        ("log_probabilities", [-1.1, -1.1, -1.1], 1 / 3),
+        ("top", [["ant", 0.0]], 1.0),
+        ("top", [["ant", 0.6], ["wasp", 0.2]], 0.6),
+    ],
+)
+def test_rounded_shares_and_the_logarithm_of_all(tmp_path: Path, form: str, answer: object, share: float) -> None:
+    asked = source(tmp_path, lambda x: [answer for _ in x], form=form, unknown="skip")
+    np.testing.assert_allclose(softmax(asked.split("test"))[:, 0], share, atol=1e-6)
 
 
 class Paid:
