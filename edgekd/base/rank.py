@@ -16,6 +16,9 @@ NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 LOCAL = ("LOCAL_RANK", "LOCAL_WORLD_SIZE")
 SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_JOB_ID")
 SLURM_LOCAL = ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE")
+# What launchers of MPI set beside, srun among them (--mpi=pmi2): accelerate takes it for a rank where there is no other.
+MPI = ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS")
+MPI += tuple(f"{of}_COMM_WORLD_{name}" for of in ("OMPI", "MV2") for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE"))
 PORTS = 15_000  # from here on a job of SLURM's has a port by its number
 MOST_PORT = 65_535
 AGAIN = "run the same command again: it goes on from the last epoch"  # where one rank ended, and so all
@@ -101,5 +104,5 @@ def first_host(hosts: str) -> str:
 
 def forget(environment: MutableMapping[str, str]) -> None:
     """Take the rank out of an environment: a program that is started from here is no rank."""
-    for name in (*NAMES, *LOCAL, "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "GROUP_RANK", "ROLE_RANK"):
+    for name in (*NAMES, *LOCAL, *MPI, "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "GROUP_RANK", "ROLE_RANK"):
         environment.pop(name, None)

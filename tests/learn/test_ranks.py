@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import _ranks
 import pytest
 import torch
+from accelerate.utils import environment
 from torch import Tensor
 
+from edgekd.base import rank
 from edgekd.learn import ranks, train
 
 # Sums of float32 in another order: some units in the last place of the largest number that a tensor holds.
@@ -61,6 +64,17 @@ def test_a_rank_that_is_killed_ends_the_others_and_the_training_goes_on(states: 
     assert [record["epoch"] for record in history] == [0, 1, 2]
     for name, value in module.state_dict().items():
         torch.testing.assert_close(value, states[0][f"float: {name}"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"])
+def test_accelerate_reads_no_rank_where_it_is_forgotten(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``srun --mpi=pmi2`` and launchers of MPI set them; with ACCELERATE_USE_CPU it made a group of its own."""
+    before = environment.get_cpu_distributed_information()
+    for name in (size, size.replace("SIZE", "RANK"), size.replace("SIZE", "LOCAL_SIZE"), "MPI_LOCALNRANKS"):
+        monkeypatch.setenv(name, "3")
+    assert environment.get_cpu_distributed_information().world_size == 3, "or this test tells nothing"
+    rank.forget(os.environ)
+    assert environment.get_cpu_distributed_information() == before
 
 
 def test_a_process_alone_is_the_first_of_one() -> None:
