@@ -46,7 +46,7 @@ class Options:
         )
 
 
-def build(options: Options, run: Callable[[], None] | None = None) -> None:
+def build(options: Options, run: Callable[[BuildRequest], None] | None = None) -> None:
     """Build what the command's options say and show its report; with ``dry_run`` its plan.
 
     Args:
@@ -58,7 +58,7 @@ def build(options: Options, run: Callable[[], None] | None = None) -> None:
         request = options.request(progress)
         standing = None if options.dry_run else requests.standing(request)
         if run is not None and standing is None and not options.dry_run:
-            return run()
+            return run(request)
         if standing is None:
             from edgekd import pipeline
 

@@ -48,7 +48,7 @@ def build(launch: str | None, **how: Any) -> None:
 
     if launch is not None:
         line = launching.command(launch, click.get_current_context().meta[options.ARGUMENTS])
-        return building.build(building.Options(**how), lambda: launching.start(line))
+        return building.build(building.Options(**how), lambda request: launching.start(line, request))
     launching.in_ranks(building.build, building.follow, building.Options(**how))
 
 

@@ -14,41 +14,59 @@ from pathlib import Path
 import click
 
 from edgekd.base import rank as ranks
+from edgekd.base.disk import disk
 from edgekd.base.errors import DeviceError, EdgekdError, UsageError
+from edgekd.build import request as requests
+from edgekd.build.request import BuildRequest
 from edgekd.cli.building import Options
 from edgekd.cli.running import EXIT_CODE, tell
 
 EXAMPLES = ("torchrun --nproc-per-node 2", "accelerate launch --num_processes 2", "srun --ntasks 2")
 ALLOWED = " or ".join(EXAMPLES)
 TORCHRUN = "torch.distributed.run"
+FOLDER = "launch"  # in the cache: where ranks write how they ended
 PYTHON_SCRIPTS = ("torchrun", "accelerate")  # which start a module themselves
 
 
-def start(line: Sequence[str]) -> None:
-    """Run a launcher and what it starts, and end as the first rank does.
+def start(line: Sequence[str], request: BuildRequest) -> None:
+    """Run a launcher and what it starts, and end as the first rank does; where it runs elsewhere, as this machine's
+    first one does.
 
     Args:
         line: see ``command``.
+        request: what they build. Ranks of other machines see its cache, where that is shared, and not this one's
+            temporary folders.
 
     Raises:
         UsageError: it can't be run, or starts no rank.
         DeviceError: a rank ended without the first one's saying why.
         click.exceptions.Exit: with the first rank's exit code, which is not 0; it has said why.
     """
-    with tempfile.TemporaryDirectory(prefix="edgekd-launch-") as folder:
-        ended = Path(folder) / "code"
+    root = request.store.root / FOLDER
+    with disk(root):
+        root.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=root.absolute())
+    with folder as place:
         try:
-            code = subprocess.run(line, env={**os.environ, EXIT_CODE: str(ended)}, check=False).returncode
+            ended = {**os.environ, EXIT_CODE: str(Path(place) / "code")}
+            code = subprocess.run(line, env=ended, check=False).returncode
         except OSError as err:
             raise UsageError("can't be run", where="--launch", found=line[0], allowed=err.strerror) from err
-        if ended.is_file():
-            if first := int(ended.read_text()):
-                raise click.exceptions.Exit(first)
-            return
+        first = _first_code(Path(place))
+    if first:
+        raise click.exceptions.Exit(first)
+    if first == 0 or (code == 0 and requests.standing(request) is not None):
+        return
     if code:
         exit_code = f"exit code {code}"
         raise DeviceError("a rank ended, and all with it", where="--launch", found=exit_code, hint=ranks.AGAIN)
     raise UsageError("it ended, and no first rank told how", where="--launch", found=line[0], allowed=ALLOWED)
+
+
+def _first_code(folder: Path) -> int | None:
+    """How the first rank ended of those that wrote it down; None: nobody did."""
+    written = [file for file in folder.glob("code.*") if file.suffix[1:].isdecimal()]
+    return int(min(written, key=lambda file: int(file.suffix[1:])).read_text()) if written else None
 
 
 def command(launch: str, arguments: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from edgekd.base.printable import all_printable, in_json, printable
 # The extra that brings a module; the others come with [build].
 _EXTRAS = {"transformers": "text", "tokenizers": "text", "optuna": "tune", "tomli_w": "tune"}
 _EXTRAS |= {"model_signing": "sign", "OpenSSL": "sign"}
-EXIT_CODE = "EDGEKD_EXIT_CODE"  # the file in which the first of several ranks writes how the command ended
+# The file in which, with its number behind, the first of several ranks of each machine writes how the command ended.
+EXIT_CODE = "EDGEKD_EXIT_CODE"
 
 
 def clean_stdout(as_json: bool) -> contextlib.AbstractContextManager[Any]:
@@ -120,10 +121,19 @@ def started(command: click.Command) -> int:
         os.getcwd()
     except FileNotFoundError:
         return fail("the current folder is gone; go to one that is there", UsageError.exit_code)
-    file = os.environ.get(EXIT_CODE)
-    is_first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+    ended = _exit_file(os.environ)
     code = run(command)
-    if file is not None and is_first:
+    if ended is not None:
         with contextlib.suppress(EdgekdError):
-            replace_file(Path(file), str(code).encode())
+            replace_file(ended, str(code).encode())
     return code
+
+
+def _exit_file(environment: Mapping[str, str]) -> Path | None:
+    """Where this process writes how it ended: of a launcher's, the first on its machine. None: nowhere."""
+    file = environment.get(EXIT_CODE)
+    names = ("RANK", "LOCAL_RANK") if "RANK" in environment else ("SLURM_PROCID", "SLURM_LOCALID")
+    number = environment.get(names[0], "0")
+    if file is None or not number.isdecimal() or environment.get(names[1], number) != "0":
+        return None
+    return Path(f"{file}.{number}")

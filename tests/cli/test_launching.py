@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgekd import cli
+from edgekd.build import request as requests
 from edgekd.cli import launching, options
 from edgekd.learn import threads
 
@@ -67,8 +69,45 @@ def test_two_processes_build_the_student_of_one(
         assert (stage["name"], stage["value_validation"]) == (other["name"], other["value_validation"])
     for name, value in weights(Path("one")).items():
         np.testing.assert_allclose(weights(Path("two"))[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+    # Ranks whose folders this machine does not see say nothing here: what they built is looked at.
+    Path("copy.py").write_text("import shutil; shutil.copytree('one', 'three')")
+    elsewhere = f"{sys.executable} copy.py"
+    assert cli.run([*LINE, "three", "--cache", "cache-of-one", "--launch", elsewhere]) == 0
     # What stands is found without a launcher, were it one that starts nothing.
     assert cli.run([*LINE, "two", "--cache", "cache-of-two", "--launch", "true"]) == 0
+
+
+RANK = """
+import os, subprocess, sys
+import click
+from edgekd.cli import running
+
+code, rank, *local = sys.argv[1].split(",")
+os.environ.update({"RANK": rank, "LOCAL_RANK": local[0]} if local else {"SLURM_PROCID": rank, "SLURM_LOCALID": "0"})
+if len(sys.argv) > 2:
+    subprocess.run([sys.executable, __file__, *sys.argv[2:]])
+del sys.argv[1:]
+running.started(click.Command("x", callback=lambda: int(code)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("ranks", "code"),
+    [
+        (["0,2,0", "4,3,1"], None),  # the second of two machines: its own first rank says it
+        (["4,2,0"], 4),
+        (["0,0,0", "4,2,0"], None),  # both machines' see the folder: the first of all says it
+        (["7,4"], 7),  # srun
+    ],
+)
+def test_the_first_rank_of_a_machine_says_how_it_ended(tmp_path: Path, ranks: list[str], code: int | None) -> None:
+    (tmp_path / "rank.py").write_text(RANK)
+    line = [sys.executable, str(tmp_path / "rank.py"), *ranks[::-1]]
+    request = requests.make("digits", ["ort-cpu"], out=tmp_path / "out", cache=tmp_path / "cache")
+    with contextlib.nullcontext() if code is None else pytest.raises(click.exceptions.Exit) as ended:
+        launching.start(line, request)
+    assert ended is None or ended.value.exit_code == code
+    assert not list((tmp_path / "cache" / launching.FOLDER).iterdir())
 
 
 @pytest.mark.parametrize(
