@@ -97,7 +97,8 @@ def train_all(workspace: Workspace) -> tuple[dict[str, Trained], TeacherOutputs]
     notes.tell(workspace.progress, cached.size_notes([says for says, _, _ in member_outputs.values()]))
     for name, (says, _, _) in member_outputs.items():
         teacher_check.check(workspace, name, whole(says.split("validation")))
-    teacher_outputs = ensemble.make(member_outputs, workspace.heads, workspace.recipe.combine)
+    of_shares = [name for name, source in workspace.sources.items() if getattr(source, "of_shares", False)]
+    teacher_outputs = ensemble.make(member_outputs, workspace.heads, workspace.recipe.combine, of_shares)
     live = trained["teacher"].student.module
     for _, step in plan.walk("teacher"):
         if isinstance(step, DistilStep):

@@ -35,6 +35,8 @@ class AnswerSource(Protocol):
     Attributes:
         sees_views: it is shown each view; else a sample has one answer, whichever view shows it.
         may_miss: it may have no answer to some samples: rows of NaN.
+        of_shares: (absent: no) it gave labels, votes or probabilities, whose logits were made of these: one that is
+            none at all, whose logit is -87, says no more than one that is small.
     """
 
     @property

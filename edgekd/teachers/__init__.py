@@ -5,5 +5,6 @@ May import base, tasks, learn and runtime. Each kind is a plugin whose fields ar
 """
 
 from edgekd.teachers._base import AnswersKind, Asked, NetworkKind
+from edgekd.teachers._links import of_shares
 
-__all__ = ["AnswersKind", "Asked", "NetworkKind"]
+__all__ = ["AnswersKind", "Asked", "NetworkKind", "of_shares"]

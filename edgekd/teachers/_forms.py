@@ -32,10 +32,11 @@ Numbers = NDArray[np.float64]
 
 
 class Read(NamedTuple):
-    """(N, K) logits, NaN where there is no answer, and what the user is to know of how they were read."""
+    """(N, K) logits, NaN where there is no answer; what the user is to know of how they were read; the form."""
 
     logits: Rows
     note: str | None = None
+    form: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Reader:
             raise DataError("answers of several kinds", where=columns.where, found=", ".join(kinds), hint=hint)
         kind = next(iter(kinds))
         _links.check_form(self.form if kind == BY_CLASS and self.form else kind, self.task, columns.where)
-        return kinds[kind]()
+        read = kinds[kind]()
+        return read._replace(form=read.form or kind)
 
     def kinds(self, columns: Columns) -> list[str]:
         """What there is to read in a file, what says most first: forms, or ``BY_CLASS``.
@@ -130,7 +132,7 @@ class Reader:
         if form not in SCORES:
             form, why = _guessed(table, self.task)
             note = f"{columns.where}: read as {form}, as {why}; teacher.model.form says otherwise" if why else None
-        return Read(_logits(table, form, columns, self.task), note)
+        return Read(_logits(table, form, columns, self.task), note, form)
 
     def _whole(self, columns: Columns, name: str) -> Rows:
         """Of one column, a row of numbers a sample, in the classes' order or by name."""

@@ -126,6 +126,11 @@ class AskedAnswers:
     sees_views: ClassVar[bool] = True
     may_miss: ClassVar[bool] = True
 
+    @property
+    def of_shares(self) -> bool:
+        """See ``AnswerSource``."""
+        return self.kind.form != "logits"
+
     @functools.cached_property
     def journal(self) -> Journal:
         """The answers that are kept, by the content of the samples."""

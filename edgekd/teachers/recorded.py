@@ -60,17 +60,18 @@ class Recorded:
         check_unknown(self.unknown, asked)
         classes = Classes(asked.classes, asked.columns, self.unknown)
         reader = Reader(classes, self.form, self.smoothing, (self.id, IDS, *self.ignore), asked.task)
-        parts = {}
+        parts, of_shares = {}, False
         for split, columns in _columns.read(self.path, asked.where).items():
-            logits, note = reader.read(columns)
+            logits, note, form = reader.read(columns)
             parts[split] = Part(logits, self._ids(columns), columns.where)
+            of_shares = of_shares or form != "logits"
             if note:
                 asked.note(note)
         if classes.skipped:
             labels = first(f"{label!r} ({count:,})" for label, count in classes.skipped.items())
             asked.note(f"{asked.where}: labels that are no class count as no answer: {labels}")
         matcher = Matcher(asked.splits, self.missing, self.extra, asked.where, asked.task)
-        answers = RecordedAnswers(asked, matcher.matched(parts, asked.note))
+        answers = RecordedAnswers(asked, matcher.matched(parts, asked.note), of_shares)
         if asked.feed.views > 1:
             asked.note(
                 "recorded answers are of the samples as they are: all augmented views of one are taught the same"
@@ -91,6 +92,7 @@ class RecordedAnswers:
 
     asked: Asked
     by_name: Mapping[str, Rows]
+    of_shares: bool
     sees_views: ClassVar[bool] = False
     may_miss: ClassVar[bool] = True
 

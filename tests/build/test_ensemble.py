@@ -15,6 +15,7 @@ from torch import nn
 import edgekd
 from edgekd import pipeline
 from edgekd.base.errors import RecipeError
+from edgekd.base.scores import softmax
 from edgekd.build import distil, ensemble, parsed_recipe, plan
 from edgekd.build import request as requests
 from edgekd.build import run as running
@@ -32,6 +33,7 @@ from edgekd.learn.teaching import NetworkOutputs
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Augment
 from edgekd.tasks import Heads
+from edgekd.tasks.multi_label import MultiLabel
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -139,6 +141,26 @@ def test_weights_average_the_logits() -> None:
     both = ensemble.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}, Heads({"logits": 3}), "average")
     np.testing.assert_allclose(answers.whole(both.split("test")), (a + 3 * b) / 4, rtol=1e-6)
     np.testing.assert_allclose(answers.whole(both.view(2)), (a + 3 * b) / 4 + 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("combine", ["average", "confidence"])
+def test_a_label_counts_by_its_weight_beside_a_network(combine: str) -> None:
+    """A label's logits are 0 and -87.3, whose mean with a network's is the label whatever it weighs."""
+    network, label = np.array([[2, 1, 0]] * 2, np.float32), np.array([[-87.3, 0, -87.3], [np.nan] * 3], np.float32)
+    members = {"1": (Fixed(network), None, 0.9), "2": (Fixed(label), None, 0.1)}
+    heads = Heads({"logits": 3})
+    shares = softmax(answers.whole(ensemble.make(members, heads, combine, ["2"]).split("test")))
+    weights = np.array([0.9 * (ensemble.certainty(network)[0] if combine == "confidence" else 1), 0.1])
+    wanted = np.average([softmax(network[0]), [0, 1, 0]], axis=0, weights=weights)
+    np.testing.assert_allclose(shares, [wanted, softmax(network[1])], rtol=1e-5)
+    assert softmax(answers.whole(ensemble.make(members, heads, "average").split("test")))[0, 1] > 0.99
+
+
+def test_labels_of_which_several_apply_count_by_their_weight() -> None:
+    heads = Heads({"labels": 2}, {"labels": MultiLabel()})
+    members = {"1": (Fixed(np.zeros((1, 2))), None, 3.0), "2": (Fixed(np.array([[87.3, -87.3]])), None, 1.0)}
+    scores = answers.whole(ensemble.make(members, heads, "average", ["2"]).split("test"))
+    np.testing.assert_allclose(1 / (1 + np.exp(-scores)), [[0.625, 0.375]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("combine", ["average", "confidence"])

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import edgekd
 from edgekd.base.errors import RecipeError
+from edgekd.base.scores import softmax
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
@@ -80,7 +81,8 @@ def test_an_onnx_file_and_votes_teach_together(tmp_path: Path) -> None:
     assert np.isnan(spoken[silent]).all() and np.isfinite(spoken[~silent]).all()
     together = answers.whole(outputs.split("test"))
     np.testing.assert_array_equal(together[silent], network[silent])
-    np.testing.assert_allclose(together[~silent], (3 * network + spoken)[~silent] / 4, rtol=1e-5, atol=1e-5)
+    shares = (3 * softmax(network) + softmax(spoken)) / 4
+    np.testing.assert_allclose(softmax(together)[~silent], shares[~silent], rtol=1e-5, atol=1e-30)
     report = edgekd.build(table, out=tmp_path / "out", cache=tmp_path / "cache", quick=True)
     rows = {stage["name"]: stage for stage in report["stages"]}
     assert rows["teacher 2"]["value_test"] == 1.0, "of those that it answers it knows all"
