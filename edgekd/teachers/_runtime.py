@@ -122,19 +122,21 @@ class RuntimeNetwork(Foreign):
 
 
 def _paired(ports: Sequence[Port], inputs: Sequence[Spec], where: str) -> list[tuple[Port, int | None]]:
-    """Which of the model's inputs each of a file's is given: by its name, else by its place; None: all zeros.
+    """Which of the model's inputs each of a file's is given: by its name, the others in their order; None: all zeros.
 
     Raises:
         RecipeError: the file takes more or fewer, or of another shape.
     """
     names = [spec.name for spec in inputs]
-    known = [port.name for port in ports if port.name in names]
     given = [port for port in ports if not (port.name == SEGMENTS and SEGMENTS not in names and len(ports) > 1)]
-    by_name = known and all(port.name in names for port in given)
-    if not by_name and len(given) != len(inputs):
-        takes = ", ".join(f"{port.name} {describe(port.shape)}" for port in ports)
-        raise RecipeError("takes another number of inputs", where=where, found=takes, allowed=", ".join(names))
-    places = {port.name: names.index(port.name) if by_name else i for i, port in enumerate(given)}
+    places = {port.name: names.index(port.name) for port in given if port.name in names}
+    if len(places) < len(given):
+        if len(given) != len(inputs):
+            takes = ", ".join(f"{port.name} {describe(port.shape)}" for port in ports)
+            raise RecipeError("takes another number of inputs", where=where, found=takes, allowed=", ".join(names))
+        nameless = [port.name for port in given if port.name not in places]
+        left = [place for place in range(len(inputs)) if place not in places.values()]
+        places |= dict(zip(nameless, left, strict=True))
     for port in given:
         _check_shape(port, inputs[places[port.name]], where)
     return [(port, places.get(port.name)) for port in ports]

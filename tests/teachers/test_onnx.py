@@ -54,12 +54,12 @@ def images(path: Path, batch: int | str = "n", kind: int = TensorProto.FLOAT, la
     return write(path, nodes, inputs, outputs, w=HIDDEN, v=SCORES)
 
 
-def texts(path: Path, length: int | str = "length") -> str:
+def texts(path: Path, length: int | str = "length", ids: str = "input_ids") -> str:
     """The mean of embedded tokens, and of their segments, as exporters of text models write it."""
-    names = ("attention_mask", "input_ids", "token_type_ids")
+    names = ("attention_mask", ids, "token_type_ids")
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", length]) for name in names]
     nodes = [
-        helper.make_node("Add", ["input_ids", "token_type_ids"], ["both"]),
+        helper.make_node("Add", [ids, "token_type_ids"], ["both"]),
         helper.make_node("Mul", ["both", "attention_mask"], ["kept"]),
         helper.make_node("Gather", ["table", "kept"], ["rows"]),
         helper.make_node("ReduceSum", ["rows", "axis"], ["logits"], keepdims=0),
@@ -132,6 +132,14 @@ def test_texts_get_segments_of_zeros_and_are_filled_to_a_fixed_length(tmp_path: 
     assert alone.abs().sum() > 0 and alone.shape == filled.shape
     longer = [torch.nn.functional.pad(x, (0, 12)) for x in (ids, mask)]
     assert torch.equal(free(*longer)["logits"], filled)
+
+
+def test_an_input_of_a_known_name_is_given_that_and_the_others_follow_in_order(tmp_path: Path) -> None:
+    """``attention_mask`` stands first in the file, and second in the data."""
+    ids, mask = torch.tensor([[2, 7, 9, 3]]), torch.tensor([[1, 1, 1, 0]])
+    named = Onnx(texts(tmp_path / "named.onnx")).network(TOKENS, "t")(ids, mask)["logits"]
+    other = Onnx(texts(tmp_path / "other.onnx", ids="tokens")).network(TOKENS, "t")(ids, mask)["logits"]
+    assert torch.equal(named, other)
 
 
 def test_whole_numbers_are_whole_and_other_shapes_are_refused(tmp_path: Path) -> None:
