@@ -108,10 +108,10 @@ def in_ranks(first: Callable[[Options], None], other: Callable[[Options], None],
     from edgekd.learn import ranks as group
 
     if rank.number == 0:
-        with group.joined(rank):
+        with group.joined(rank, tell):
             return first(options)
     try:
-        with group.joined(rank):
+        with group.joined(rank, tell):
             other(options)
     except EdgekdError as err:
         err.where = f"{rank}: {err.where}" if err.where else str(rank)

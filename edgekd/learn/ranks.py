@@ -22,26 +22,31 @@ from torch import distributed as group
 from edgekd.base import rank as environment
 from edgekd.base.errors import DeviceError
 from edgekd.base.rank import AGAIN, Rank
-from edgekd.learn import neighbours
+from edgekd.learn import meeting, neighbours
+from edgekd.learn.meeting import Turns
 from edgekd.learn.neighbours import Neighbours
 
 Item = TypeVar("Item")
 Files = dict[str, bytes]
-WAIT = timedelta(days=1)  # for a rank that answers an API or rehearses; one that died is known at once
+WAIT = timedelta(days=1)  # for what all do together; one that died is known at once, and the first alone: ``meeting``
 
 _rank: Rank | None = None
 _near: Neighbours | None = None
+_turns: Turns | None = None
 _together = _called = False
 
 
 @contextmanager
-def joined(rank: Rank | None) -> Iterator[None]:
+def joined(rank: Rank | None, tell: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """The group of all ranks, inside; None: there is one process.
 
+    Args:
+        tell: called with a line where others are waited for.
+
     Raises:
-        DeviceError: the first rank is not reached.
+        DeviceError: the first rank is not reached, or others did not come.
     """
-    global _rank, _near, _called
+    global _rank, _near, _turns, _called
     if rank is None:
         yield
         return
@@ -49,18 +54,19 @@ def joined(rank: Rank | None) -> Iterator[None]:
     if gpus:
         torch.cuda.set_device(rank.local % gpus)
     backend = "cpu:gloo,cuda:nccl" if gpus >= rank.local_count else "gloo"  # NCCL has one rank a GPU
-    address = f"tcp://{rank.address}:{rank.port}"
+    store = meeting.store_of(rank, tell)
     _rank, _called = rank, False
     with _peers():
-        group.init_process_group(backend, address, rank=rank.number, world_size=rank.count, timeout=WAIT)
+        group.init_process_group(backend, store=store, rank=rank.number, world_size=rank.count, timeout=WAIT)
     environment.forget(os.environ)
+    _turns = Turns(store, rank.number)
     try:
-        with _met(rank) as _near:
+        with _turns.beating(), _met(rank) as _near:
             yield
             if rank.number == 0 and not _called:
                 _call(False)
     finally:
-        _rank = _near = None
+        _rank = _near = _turns = None
         group.destroy_process_group()
 
 
@@ -95,11 +101,19 @@ def called() -> bool:
 
 def _call(wanted: bool) -> bool:
     global _called
-    word = torch.tensor([int(wanted)])
+    word = torch.tensor([int(wanted and _rank is not None and _rank.number == 0)])
     with _peers():
-        group.broadcast(word, 0)
+        _meet(word)
     _called = True
     return bool(word.item())
+
+
+def _meet(numbers: Tensor) -> None:
+    """Where the first rank worked alone until now, and the others wait for it: they are told its numbers, for their
+    zeros. It goes on when all have come: when it ends, so may the store in which they wait."""
+    if _turns is not None:
+        _turns.meet()
+    group.all_reduce(numbers)
 
 
 def beside() -> int:
@@ -162,9 +176,9 @@ def _told(files: Mapping[str, bytes] | None) -> Files | None:
     """Bytes by name from the first rank to all."""
     header = b"" if files is None else json.dumps({name: len(data) for name, data in files.items()}).encode()
     data = bytearray(header + b"".join(() if files is None else files.values()))
-    sizes = torch.tensor([len(header), len(data)])
+    sizes = torch.tensor([len(header), len(data)])  # of the others 0
     with _peers():
-        group.broadcast(sizes, 0)
+        _meet(sizes)
         length, whole = sizes.tolist()
         if not length:
             return None
