@@ -167,6 +167,7 @@ TESTED_ELSEWHERE = {
         "tests/teachers/test_recorded.py: every form of file and of answer, read as one kind",
     ),
     "teachers/_runtime.py": "tests/teachers/test_onnx.py: a file as a network",
+    "tune/away.py": "tests/tune/test_study.py: a database that is locked",
     "tune/outcome.py": "tests/tune/test_search.py: what a search leaves behind",
     "tune/trial.py": "tests/tune/test_search.py: its training is replaced by arithmetic there",
 }

@@ -142,7 +142,7 @@ class _Search:
                 continue
             asked = self.study.ask(anywhere=repeated >= AGAIN)
             begun = time.monotonic()
-            with beating(asked.note):
+            with beating(asked.beat):
                 tried = self._try(asked)
             if tried:
                 repeated = 0
@@ -341,7 +341,7 @@ def _build_best(lab: Lab, study: Study, search: _Search, build: Build, overwrite
         request = replace(request, overwrite=overwrite or outcome.identity_at(request.out) in built)
         try:
             if requests.standing(request) is None:
-                study.study.set_user_attr("built", [*built, request.identity])
+                study.choose(request.identity)
                 build(request, Objects(dataset=lab.dataset))
         except GateError as err:
             tell(f"trial {result.number}: its build failed the gate: {err}")

@@ -8,14 +8,15 @@ is finished, so that a finished one is whole.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import time
 import warnings
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import optuna
@@ -30,7 +31,7 @@ from edgekd.base.disk import disk, not_kept
 from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.document.tune import Attributes, Evaluated
 from edgekd.spec.recipe import Knob
-from edgekd.tune import search_space, workers
+from edgekd.tune import away, search_space, workers
 from edgekd.tune.verdict import Result, Shape
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -41,6 +42,7 @@ UP, DOWN = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MIN
 # What Optuna raises of a journal whose lines are not as it writes them.
 ODD = (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError)
 DIRECTIONS = (UP, DOWN, DOWN)  # value, p50, size
+Answer = TypeVar("Answer")
 
 
 def open_storage(where: str) -> BaseStorage:
@@ -120,24 +122,33 @@ def _mend(path: Path) -> None:
 @dataclass(frozen=True)
 class Asked:
     """A trial that this worker is to run: its number, and where in the space it stands (the first: nowhere else than
-    the recipe itself)."""
+    the recipe itself); ``where``: the storage, for errors."""
 
     trial: optuna.Trial
     point: Mapping[str, object]
+    where: str = "--storage"
 
     @property
     def number(self) -> int:
         return self.trial.number
 
     def note(self, key: str, value: object) -> None:
-        """Keep something about the trial; not where another worker took it over while this one stood still."""
+        """Keep something about the trial; not where another worker took it over while this one stood still.
+
+        Raises:
+            ResourceError: the storage stays away.
+        """
+        away.again(lambda: self.beat(key, value), self.where)
+
+    def beat(self, key: str, value: object) -> None:
+        """The same, once: what is not kept is no matter, as the next one tells the same."""
         with contextlib.suppress(UpdateFinishedTrialError):
             self.trial.set_user_attr(key, value)
 
     def miss(self, wish: str, share: float) -> None:
         """Tell the sampler how far off a wish it was; see ``note``."""
-        with contextlib.suppress(UpdateFinishedTrialError):
-            self.trial.set_constraint(wish, share)
+        with contextlib.suppress(UpdateFinishedTrialError), _quietly():  # a try may have set it before
+            away.again(lambda: self.trial.set_constraint(wish, share), self.where)
 
 
 class Study:
@@ -150,6 +161,7 @@ class Study:
 
     Raises:
         IntegrityError: (from whatever reads) the storage says what no search writes; names the trial.
+        ResourceError: (from whatever reads or writes) it stays away.
     """
 
     def __init__(
@@ -165,11 +177,12 @@ class Study:
         self.knobs, self.current, self.worker, self.where = knobs, current, workers.me(), where
         self._watch = workers.Watch()
         self._held: set[int] = set()  # the trials that ended, and were checked
-        with self._reading():
-            self.study = optuna.create_study(
+        self.study = self._read(
+            lambda: optuna.create_study(
                 storage=storage, study_name=name, directions=list(DIRECTIONS), load_if_exists=True
             )
-            names = optuna.get_all_study_names(storage)
+        )
+        names = self._read(lambda: optuna.get_all_study_names(storage))
         before = len(self.trials())
         self.begins = not before
         self.others = [other for other in names if other != name]
@@ -180,8 +193,7 @@ class Study:
 
     def trials(self) -> list[FrozenTrial]:
         """Every trial there is."""
-        with self._reading():
-            trials = self.study.get_trials(deepcopy=False)
+        trials = self._read(lambda: self.study.get_trials(deepcopy=False))
         for trial in trials:
             if trial.number not in self._held:
                 self._hold(trial)
@@ -189,7 +201,13 @@ class Study:
 
     def built(self) -> list[str]:
         """The builds that this study chose so far."""
-        return reader.check(self.study.user_attrs.get("built", []), list[str], f"{self.where}: built")
+        attributes = self._read(lambda: self.study.user_attrs)
+        return reader.check(attributes.get("built", []), list[str], f"{self.where}: built")
+
+    def choose(self, built: str) -> None:
+        """Keep that a build was chosen."""
+        chosen = [*self.built(), built]
+        self._write(lambda: self.study.set_user_attr("built", chosen))
 
     def _hold(self, trial: FrozenTrial) -> None:
         """Raise IntegrityError where a trial's attributes are not as a search notes them."""
@@ -202,14 +220,17 @@ class Study:
         if trial.state in DONE:
             self._held.add(trial.number)
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        """What Optuna says to a storage that is not as it writes them."""
+    def _read(self, call: Callable[[], Answer]) -> Answer:
+        """What Optuna reads; what it says to a storage that is not as it writes them is told."""
         try:
-            yield
+            return self._write(call)
         except (SQLAlchemyError, OptunaError, *ODD) as err:
             message = f"{type(err).__name__}: {err}"
             raise IntegrityError(f"not the storage of a search: {message}", where=self.where) from err
+
+    def _write(self, call: Callable[[], Answer]) -> Answer:
+        """What Optuna does with a storage that may be away for a while; the call may be made twice."""
+        return away.again(call, self.where)
 
     def finished(self) -> list[FrozenTrial]:
         """Those that ended: evaluated, or told to be without hope."""
@@ -249,14 +270,17 @@ class Study:
         self.revive()
         if anywhere:
             self._enqueue({key: self._draw(knob) for key, knob in self.knobs.items()}, {})
-        with self._reading():
-            trial = self.study.ask()
-        trial.set_user_attr("worker", self.worker)
-        as_is = trial.user_attrs.get("as_is", False)
+        trial = self._read(self.study.ask)
+        self._write(lambda: trial.set_user_attr("worker", self.worker))
+        as_is = self._read(lambda: trial.user_attrs).get("as_is", False)
         asked_for = self.current if as_is else self.knobs  # a recipe may stand outside of its own space
-        with self._reading(), _quietly():
-            point = {key: _suggest(trial, key, knob) for key, knob in self.knobs.items() if key in asked_for}
-        asked = Asked(trial, {} if as_is else point)
+        with _quietly():
+            point = {
+                key: self._read(functools.partial(_suggest, trial, key, knob))
+                for key, knob in self.knobs.items()
+                if key in asked_for
+            }
+        asked = Asked(trial, {} if as_is else point, self.where)
         asked.note("point", dict(asked.point))
         return asked
 
@@ -285,24 +309,28 @@ class Study:
         for wish, beyond in result.missed.items():
             asked.miss(wish, beyond)
         asked.miss("gate", 1.0 if result.gate else 0.0)
-        self.study.tell(asked.trial, [result.value, result.p50_ms, float(result.size_bytes)], skip_if_finished=True)
+        self._tell(asked, [result.value, result.p50_ms, float(result.size_bytes)])
 
     def prune(self, asked: Asked, why: str, beyond: Mapping[str, float]) -> None:
         """A trial that ends before it is evaluated; ``beyond`` tells the sampler how far off it was."""
         asked.note("why", why)
         for wish, share in beyond.items():
             asked.miss(wish, share)
-        self.study.tell(asked.trial, state=TrialState.PRUNED, skip_if_finished=True)
+        self._tell(asked, state=TrialState.PRUNED)
 
     def drop(self, asked: Asked, why: str) -> None:
         """A trial that is not run."""
         asked.note("why", why)
-        self.study.tell(asked.trial, state=TrialState.FAIL, skip_if_finished=True)
+        self._tell(asked, state=TrialState.FAIL)
+
+    def _tell(self, asked: Asked, values: list[float] | None = None, state: TrialState | None = None) -> None:
+        self._write(lambda: self.study.tell(asked.trial, values, state, skip_if_finished=True))
 
     def postpone(self, asked: Asked, why: str) -> None:
         """A trial that is not run to its end now; its values are asked again."""
         asked.note("why", why)
-        self._ask_again(asked.number, asked.trial.params, asked.trial.user_attrs)
+        trial = self.trials()[asked.number]
+        self._ask_again(asked.number, trial.params, trial.user_attrs)
 
     def _ask_again(self, number: int, params: Mapping[str, object], attrs: Mapping[str, object]) -> None:
         """Ask the values of a trial again, then end it: whoever is killed between the two leaves nothing undone.
@@ -312,14 +340,14 @@ class Study:
         if not any(trial.user_attrs.get("again") == number for trial in self.trials()):
             kept = {"again": number, **{key: value for key, value in attrs.items() if key == "as_is"}}
             with _quietly():
-                self.study.enqueue_trial(dict(params), user_attrs=kept)
+                self._write(lambda: self.study.enqueue_trial(dict(params), user_attrs=kept))
         with contextlib.suppress(ValueError, RuntimeError, OptunaError):  # another worker was faster
-            self.study.tell(number, state=TrialState.FAIL)
+            self._write(lambda: self.study.tell(number, state=TrialState.FAIL))
 
     def _enqueue(self, point: Mapping[str, object], attrs: Mapping[str, object]) -> None:
         with _quietly():
             params = {key: search_space.spell(value) for key, value in point.items()}
-            self.study.enqueue_trial(params, user_attrs=dict(attrs))
+            self._write(lambda: self.study.enqueue_trial(params, user_attrs=dict(attrs)))
 
     def _draw(self, knob: Knob) -> Any:
         if knob.choices is not None:

@@ -91,13 +91,12 @@ def beating(note: Callable[[str, object], None]) -> Iterator[None]:
     over = threading.Event()
 
     def beat() -> None:
-        for count in itertools.count(1):
-            if over.wait(BEAT_S):
-                return
+        for count in itertools.count():
             with contextlib.suppress(OptunaError, SQLAlchemyError, EdgekdError):
                 note("beat", count)
+            if over.wait(BEAT_S):
+                return
 
-    note("beat", 0)
     thread = threading.Thread(target=beat, name="edgekd-tune-beat", daemon=True)
     thread.start()
     try:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
+from edgekd.base.errors import ResourceError, UsageError
 from edgekd.spec import recipe as recipes
-from edgekd.tune import search_space, study, workers
+from edgekd.tune import away, search_space, study, workers
+from edgekd.tune.verdict import Result
 
 TUNE = """
 [tune]
@@ -94,6 +101,60 @@ def test_a_kill_between_asking_again_and_ending_loses_nothing(tmp_path: Path, mo
     two.revive()
     again = [trial for trial in two.trials() if trial.user_attrs.get("again") == lost.number]
     assert two.trials()[lost.number].state == TrialState.FAIL and len(again) == 1
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_storage_that_is_away_is_asked_again_and_then_told(
+    stays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that somebody else has locked, for a second or for good, at whatever a search writes."""
+    file = tmp_path / "s.db"
+    one = make_study(tmp_path, f"sqlite:///{file}?timeout=0.01")
+    asked = one.ask()
+    result = Result(asked.number, 0.5, 1.0, 10, 0.1, {}, "", {})
+    steps: list[Callable[[], object]] = [
+        lambda: asked.note("why", "x"),
+        lambda: asked.miss("max_drop", 1.0),
+        lambda: one.choose("abc"),
+        lambda: one._enqueue({"student.model.width": 16}, {}),
+        lambda: one.complete(asked, result),
+    ]
+    pauses: list[float] = []
+    for step in steps:
+        other = sqlite3.connect(file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+
+        def sleep(seconds: float, other: sqlite3.Connection = other) -> None:
+            if seconds in away.PAUSES_S:  # and not one of Optuna's own
+                pauses.append(seconds)
+                if not stays:
+                    other.close()
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        if stays:
+            told = r"does not answer; found 'database is locked'; run the same command again"
+            with pytest.raises(ResourceError, match=f"--storage: the storage {told}"):
+                step()
+        else:
+            step()
+        other.close()
+    assert pauses == ([*away.PAUSES_S] * len(steps) if stays else [away.PAUSES_S[0]] * len(steps))
+    states = [trial.state for trial in one.trials()]
+    assert (states[asked.number] == TrialState.COMPLETE) != stays and one.built() == ([] if stays else ["abc"])
+
+
+def test_what_is_no_fault_of_the_connection_is_not_asked_again(tmp_path: Path) -> None:
+    (tmp_path / "s.db").write_bytes(b"no database" * 100)
+    with pytest.raises(UsageError, match="can't be used as storage"):
+        make_study(tmp_path, f"sqlite:///{tmp_path / 's.db'}")
+    assert not away.is_away(ValueError()) and away.is_away(lost())
+
+
+def lost() -> BaseException:
+    """As Optuna raises it of a server that went away."""
+    err = StorageInternalError("an exception is raised during the commit")
+    err.__cause__ = OperationalError("INSERT", {}, Exception("server closed the connection unexpectedly"))
+    return err
 
 
 def interrupted(*_: object, **__: object) -> None:
