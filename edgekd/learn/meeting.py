@@ -14,7 +14,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
-from torch import distributed as group
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from edgekd.base.errors import DeviceError
 from edgekd.base.rank import AGAIN, Rank
@@ -26,7 +27,7 @@ SILENT_S = 600.0  # without one, after which it counts as gone
 LONGEST_S = 0.5  # between two looks whether it calls
 
 
-def store_of(rank: Rank, tell: Callable[[str], None]) -> group.Store:
+def store_of(rank: Rank, tell: Callable[[str], None]) -> Store:
     """What all ranks write into and read, once all have come.
 
     Raises:
@@ -39,8 +40,8 @@ def store_of(rank: Rank, tell: Callable[[str], None]) -> group.Store:
     slow.start()
     try:
         url = f"tcp://{place}?rank={rank.number}&world_size={rank.count}"
-        store, _, _ = next(group.rendezvous(url, timeout=limit))
-        store = group.PrefixStore("edgekd", store)
+        store, _, _ = next(rendezvous(url, timeout=limit))
+        store = PrefixStore("edgekd", store)
         store.set(_here(rank.number), "")
         try:
             store.wait([_here(number) for number in range(rank.count)], limit)
@@ -71,8 +72,9 @@ class Turns:
         number: of this one.
     """
 
-    def __init__(self, store: group.Store, number: int) -> None:
-        self._store, self._number, self._turn = store.clone(), number, 0  # a thread may use it beside the group
+    def __init__(self, store: Store, number: int) -> None:
+        self._store = store.clone()  # type: ignore[attr-defined]  # a thread may use it beside the group
+        self._number, self._turn = number, 0
 
     @contextmanager
     def beating(self) -> Iterator[None]:

@@ -65,12 +65,13 @@ def unpacked(data: bytes) -> object:
 def column(answers: Sequence[object]) -> Column:
     """Answers to several samples as one column: an array where all are rows of as many numbers."""
     rows = [answer for answer in answers if isinstance(answer, np.ndarray)]
-    shapes = {row.shape for row in rows}
-    if rows and len(shapes) == 1 and all(answer is None or isinstance(answer, np.ndarray) for answer in answers):
-        if len(rows) == len(answers):
-            return np.stack(rows)
-        nothing = np.full(shapes.pop(), np.nan)
-        return np.stack([nothing if answer is None else answer for answer in answers])  # type: ignore[arg-type]
+    silent = [answer is None for answer in answers]
+    if rows and len({row.shape for row in rows}) == 1 and len(rows) + sum(silent) == len(answers):
+        table: AnyArray = np.stack(rows)
+        if len(rows) < len(answers):
+            some, table = table, np.full((len(answers), *table.shape[1:]), np.nan)
+            table[~np.array(silent)] = some
+        return table
     return [answer.tolist() if isinstance(answer, np.ndarray) else answer for answer in answers]
 
 

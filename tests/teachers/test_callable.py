@@ -254,8 +254,9 @@ def test_what_was_answered_is_kept_before_it_is_read(tmp_path: Path) -> None:
             source(tmp_path, answer, data, **keys).split("train")
         assert len(asked) == 24, "nothing more is paid for"
         assert not source(tmp_path, answer, data, **keys).journal.in_doubt
-    for more in ({}, {"smoothing": 0.3}):
-        rows = source(tmp_path, answer, data, unknown="skip", missing="skip", **keys, **more).split("train")
+    for smoothing in (0.0, 0.3):
+        more: dict[str, Any] = {"unknown": "skip", "missing": "skip", "smoothing": smoothing}
+        rows = source(tmp_path, answer, data, **keys, **more).split("train")
         assert np.flatnonzero(np.isnan(rows).any(axis=1)).tolist() == [17] and len(asked) == 40
     np.testing.assert_allclose(np.exp(rows[0]), [0.1, 0.8, 0.1], rtol=1e-6)
 
@@ -282,13 +283,13 @@ def test_a_journal_of_what_answers_were_read_as_is_read(tmp_path: Path) -> None:
 
     given = record(b"G", [digest + row.tobytes() for digest, row in rows.items()])
     start = b"edgekd-answers-1\n" + struct.pack("<I", 3)
-    parts = ("mine:answer", "1", "code", [], "logits", "error", 0.0, NAMES, None, "")
+    parts: tuple[object, ...] = ("mine:answer", "1", "code", [], "logits", "error", 0.0, NAMES, None, "")
     name = hashlib.sha256(repr(parts).encode()).hexdigest()
     (tmp_path / f"{name}.journal").write_bytes(
         start + record(b"A", digests[:30]) + given + record(b"A", digests[34:36])
     )
-    for keys in ({}, {"unknown": "skip"}):
-        answers = source(tmp_path, service, data, batch=3, **keys).split("train")
+    for unknown in ("error", "skip"):
+        answers = source(tmp_path, service, data, batch=3, unknown=unknown).split("train")
         np.testing.assert_array_equal(answers[:30], list(rows.values()))
         np.testing.assert_array_equal(answers[30:], data.train.x[30:, :3] * 2)
         assert service.asked == 10 and len(service.calls[0]) == 2, "what was in doubt comes first, as it was"

@@ -193,14 +193,14 @@ def test_rounded_shares_are_shares(tmp_path: Path, digits: int) -> None:
     rounded = shares.round(digits)
     assert digits > 3 or (np.abs(rounded.sum(axis=1) - 1) > 1e-6).any(), "or this test tells nothing"
     path = table(tmp_path / "a.csv", ["id", *NAMES], by_id(rounded))
-    for keys in ({}, {"form": "probabilities"}):
-        np.testing.assert_allclose(softmax(read(path, **keys)), shares, atol=10.0**-digits)
+    for form in ("", "probabilities"):
+        np.testing.assert_allclose(softmax(read(path, form=form)), shares, atol=0.1**digits)
     assert recorded.best_reading(str(path), NAMES, "here").form == "probabilities"
 
 
 @pytest.mark.parametrize("kind", ["top", "named", "arrays"])
 def test_a_logarithm_of_0_is_all_of_it(tmp_path: Path, kind: str) -> None:
-    rows = {"top": [{"id": name, "top": [["cat", 0.0]]} for name in EVERY]}
+    rows: dict[str, list[object]] = {"top": [{"id": name, "top": [["cat", 0.0]]} for name in EVERY]}
     rows["named"] = [{"id": name, "label_1": "cat", "logprob_1": 0.0} for name in EVERY]
     path = (
         npz(tmp_path / "a.npz", ids=EVERY, top_labels=np.full((13, 1), 2), top_log_probabilities=np.zeros((13, 1)))
