@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.tasks import CLASSES, Task
 from edgekd.teachers import _links
@@ -23,6 +24,7 @@ from edgekd.teachers._columns import Column, Columns
 Form = Literal["", "logits", "probabilities", "log_probabilities", "labels", "top"]
 SCORES = ("logits", "probabilities", "log_probabilities")
 FORMS = (*SCORES, "labels", "top")
+BLOCK = 4096  # rows of an array that are read at once
 BY_CLASS = "a column for each class"
 SLACK, MOST_SLACK = 1e-3, 0.05  # by which shares may miss their sum, which is made 1: at least, and at most
 ROUNDED = 0.005  # what a share of two decimals may be off
@@ -139,7 +141,7 @@ class Reader:
         values, names = columns.values[name], columns.classes
         if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "fiu":
             order = self.classes.order(values.shape[1], names, columns.where)
-            return _logits(values[:, order].astype(np.float64), name, columns, self.task)
+            return _in_blocks(values, order, lambda table: _logits(table, name, columns, self.task))
         if isinstance(values, np.ndarray) and values.dtype.kind != "O":
             shape = f"{values.dtype} {values.shape}"
             raise DataError("not (samples, classes)", where=f"{columns.where}: {name}", found=shape)
@@ -306,6 +308,23 @@ def _guessed(table: Numbers, task: Task) -> tuple[Form, str]:
         return ("probabilities", "all lie in 0..1") if inside else ("logits", "not all lie in 0..1")
     shares = rows.size and (rows >= 0).all() and (np.abs(rows.sum(1) - 1) <= slack(rows.shape[1])).all()
     return ("probabilities", "all rows sum to 1") if shares else ("logits", "not all rows sum to 1")
+
+
+def _in_blocks(values: AnyArray, order: NDArray[np.int64], read: Callable[[Numbers], Rows]) -> Rows:
+    """(N, K) what ``read`` makes of some columns of an array in float64, of which only a block is ever there.
+
+    Raises:
+        DataError: as ``read`` does, of all rows.
+    """
+    rows = np.empty((len(values), len(order)), np.float32)
+    try:
+        for start in range(0, len(values), BLOCK):
+            block = slice(start, start + BLOCK)
+            rows[block] = read(values[block][:, order].astype(np.float64))
+    except DataError:
+        read(values[:, order].astype(np.float64))  # with the places in the whole, and how many there are
+        raise
+    return rows
 
 
 def _logits(table: Numbers, form: str, columns: Columns, task: Task) -> Rows:

@@ -61,7 +61,8 @@ class Matcher:
         for split, part in parts.items():
             ids = self._in_order(split, part) if part.ids is None else part.ids
             rows = answered(part.logits)
-            logits, ids = part.logits[rows], [one for one, has in zip(ids, rows, strict=True) if has]
+            logits = part.logits if rows.all() else part.logits[rows]  # views of one array, where it can be
+            ids = [one for one, has in zip(ids, rows, strict=True) if has]
             answers |= _merged(logits, ids, part.where, note, self.task)
             if self.extra == "error" and (odd := [one for one in dict.fromkeys(ids) if one not in known]):
                 hint = 'teacher.model.extra = "skip" passes over them'
