@@ -142,7 +142,7 @@ class _Search:
                 continue
             asked = self.study.ask(anywhere=repeated >= AGAIN)
             begun = time.monotonic()
-            with beating(asked.beat):
+            with beating(asked.beat, self.study.revive):
                 tried = self._try(asked)
             if tried:
                 repeated = 0

@@ -83,8 +83,10 @@ class Watch:
 
 
 @contextlib.contextmanager
-def beating(note: Callable[[str, object], None]) -> Iterator[None]:
-    """Note ``beat``, a number that grows, every ``BEAT_S`` seconds while the block runs.
+def beating(note: Callable[[str, object], None], look: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Note ``beat``, a number that grows, every ``BEAT_S`` seconds while the block runs; and look after the others.
+
+    Who looked between its own trials alone would see a silence of ``AWAY_S`` seconds only after two of them.
 
     A storage that is away for a while is no reason to end: what the block itself writes there will tell.
     """
@@ -94,6 +96,7 @@ def beating(note: Callable[[str, object], None]) -> Iterator[None]:
         for count in itertools.count():
             with contextlib.suppress(OptunaError, SQLAlchemyError, EdgekdError):
                 note("beat", count)
+                look()
             if over.wait(BEAT_S):
                 return
 

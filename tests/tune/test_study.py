@@ -55,6 +55,24 @@ def test_the_values_of_a_dead_worker_are_asked_again(
     assert states[first.number] == states[again.number] == TrialState.RUNNING, "this process lives"
 
 
+def test_the_trial_of_a_dead_worker_is_free_while_all_others_are_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs a trial of hours looks after the others meanwhile, so that whoever is free next takes it."""
+    monkeypatch.setattr(workers, "BEAT_S", 0.01)
+    monkeypatch.setattr(workers, "AWAY_S", 0.1)
+    one = make_study(tmp_path)
+    busy, lost = one.ask(), one.ask()
+    lost.note("worker", "another-host:1:7")
+    with workers.beating(busy.beat, one.revive):
+        deadline = time.monotonic() + 30
+        while one.trials()[lost.number].state == TrialState.RUNNING and time.monotonic() < deadline:
+            time.sleep(0.01)
+    trials = one.trials()
+    assert (trials[lost.number].state, trials[busy.number].state) == (TrialState.FAIL, TrialState.RUNNING)
+    assert make_study(tmp_path).ask().point == lost.point
+
+
 def test_the_lower_number_keeps_a_recipe(tmp_path: Path) -> None:
     one, two = make_study(tmp_path), make_study(tmp_path)
     low, high = one.ask(), two.ask()
