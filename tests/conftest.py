@@ -30,6 +30,7 @@ SMALLER = {
         "student.from_teacher.1.keep=[0]",
         "student.from_teacher.2.heads=0.5",
         "student.from_teacher.3.rank=8",
+        "student.from_teacher.4.multiple=4",
         NOT_MIXED,
     ),
     "sentence-vectors": (
