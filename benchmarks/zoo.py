@@ -238,6 +238,7 @@ def peers_one(zoo: Any, work: Path, row: dict[str, Any], name: str) -> dict[str,
         (place / candidate).mkdir(parents=True, exist_ok=True)
         for file, data in made[candidate].items():
             (place / candidate / file).write_bytes(data)
+    place.mkdir(parents=True, exist_ok=True)  # also where no peer made a file
     (place / MADE_OF).write_text(json.dumps({"fp32": fp32, "refused": refused}))
     agrees = {c: float((a.argmax(-1) == answers["fp32"].argmax(-1)).mean()) for c, a in answers.items()}
     return {"agrees": agrees, "refused": refused}
