@@ -22,6 +22,37 @@ VALUED = frozenset(
 )
 
 
+# Operators of which a number is made of those at its own place alone.
+BY_PLACE = frozenset(
+    {
+        *("bitwise_and", "bitwise_or", "bitwise_not", "logical_and", "logical_or", "logical_not", "__and", "__or"),
+        *("add", "sub", "rsub", "mul", "div", "where", "masked_fill", "log", "to", "_to_copy", "expand", "clone"),
+    }
+)
+
+
+def differs_by_query(mask: Node, following: set[Node]) -> bool:
+    """Whether the inputs hide other places from one query than from another: then one may be left nothing.
+
+    A mask of keys alone (padding), also where no query sees what comes later, leaves the first token of a text to all
+    that stand for one. Of two 16-wide BERTs one operator less a layer was 9 % of the time on ONNX Runtime.
+
+    Args:
+        mask: (..., queries, keys).
+        following: the nodes that follow from the inputs' numbers.
+    """
+    todo = [mask]
+    while todo:
+        at = todo.pop()
+        shape = at.meta["val"].shape
+        if at not in following or len(shape) < 2 or (isinstance(shape[-2], int) and shape[-2] == 1):
+            continue
+        if op(at) not in BY_PLACE:
+            return True
+        todo += at.all_input_nodes
+    return False
+
+
 def holds_infinity(mask: Node) -> bool:
     """Whether a mask may hide all that a query could attend to: one of places, or one of summands with -inf among them.
 

@@ -21,7 +21,7 @@ from edgekd.compress._graph import (
     sizes_of,
     writes,
 )
-from edgekd.compress._masks import holds_infinity
+from edgekd.compress._masks import differs_by_query, holds_infinity
 
 aten = torch.ops.aten
 PADDED_BY_NAME = {
@@ -185,7 +185,7 @@ def _attention(graph: GraphModule, node: Node, following: set[Node]) -> None:
     """``softmax(q k^T scale + mask) v``, where no mask is made on the way and heads are not shared.
 
     Where a mask of the inputs may leave a query nothing to attend to, torch answers zeros; a softmax of infinities
-    alone would be no number.
+    alone would be no number, and of numbers that are the least there are is a mean.
 
     Args:
         following: the nodes that follow from the inputs' numbers, as they were before anything was rewritten.
@@ -197,6 +197,7 @@ def _attention(graph: GraphModule, node: Node, following: set[Node]) -> None:
     given = node.kwargs.get("scale")
     scale = given if isinstance(given, float) else 1 / math.sqrt(int(query.meta["val"].shape[-1]))
     hides = mask is not None and mask in following and holds_infinity(mask)
+    leaves_nothing = hides and mask is not None and differs_by_query(mask, following)
     least = torch.finfo(query.meta["val"].dtype).min if hides else -math.inf
     with graph.graph.inserting_before(node):
         turned = call_like(graph, node, aten.transpose.int, (key, -2, -1))
@@ -207,12 +208,12 @@ def _attention(graph: GraphModule, node: Node, following: set[Node]) -> None:
             scores = call_like(graph, node, aten.where.ScalarOther, (mask, scores, least))
         elif mask is not None:
             if hides:
-                seen = call_like(graph, node, aten.gt.Scalar, (mask, -math.inf))
+                seen = call_like(graph, node, aten.gt.Scalar, (mask, -math.inf)) if leaves_nothing else mask
                 mask = call_like(graph, node, aten.clamp_min.default, (mask, least))
             scores = call_like(graph, node, aten.add.Tensor, (scores, mask))
         shares = call_like(graph, node, aten.softmax.int, (scores, -1))
         result = call_like(graph, node, aten.matmul.default, (shares, value))
-        if hides:
+        if leaves_nothing:
             some = call_like(graph, node, aten.any.dim, (seen, -1, True))
             result = call_like(graph, node, aten.where.ScalarOther, (some, result, 0.0))
     result.meta = {**node.meta, "val": result.meta["val"]}

@@ -28,10 +28,15 @@ def pairs(seen: Tensor) -> Tensor:
 
 HIDING: dict[str, Masking] = {
     "pairs": pairs,
-    "keys": lambda seen: seen[:, None, None, :],
     "-inf by masked_fill": lambda seen: torch.zeros(len(seen), 1, STEPS, STEPS).masked_fill(~pairs(seen), -math.inf),
     "-inf by where": lambda seen: torch.where(pairs(seen), 0.0, -math.inf),
     "a logarithm": lambda seen: pairs(seen).float().log(),
+}
+KEYS: dict[str, Masking] = {
+    "keys": lambda seen: seen[:, None, None, :],
+    "keys, as wide as all": lambda seen: seen[:, None, None, :].expand(-1, 1, STEPS, STEPS),
+    "keys so far": lambda seen: seen[:, None, None, :] & torch.ones(STEPS, STEPS, dtype=torch.bool).tril(),
+    "-inf at keys": lambda seen: torch.zeros(len(seen), 1, 1, STEPS).masked_fill(~seen[:, None, None, :], -math.inf),
 }
 NEVER: dict[str, Masking] = {
     "finite": lambda seen: torch.where(pairs(seen), 0.0, torch.finfo(torch.float32).min),
@@ -71,6 +76,21 @@ def test_a_query_with_nothing_to_attend_to_is_answered_with_zeros(name: str) -> 
     torch.testing.assert_close(graph(x), net(x), atol=1e-5, rtol=1e-5)
     x.requires_grad_(True)
     assert torch.isfinite(torch.autograd.grad(graph(x).square().sum(), x)[0]).all()
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_where_the_keys_alone_are_hidden_nothing_is_paid_and_nothing_is_infinite(name: str) -> None:
+    torch.manual_seed(0)
+    net = Attending(KEYS[name])
+    (x,) = student_of(net).example(4)
+    x[:, :, 0] = 1.0
+    x[0, :, 0], x[1, 4:, 0] = -1.0, -1.0  # a sample without a step that counts, and one of four
+    with quiet():
+        graph = torch.export.export(net, (x,)).module(check_guards=False)
+    rewrite(graph)
+    assert "any" not in [op(node) for node in graph.graph.nodes]
+    assert torch.isfinite(graph(x)).all()
+    torch.testing.assert_close(graph(x)[1:], net(x)[1:], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", HIDING)
