@@ -34,9 +34,9 @@ HIDING: dict[str, Masking] = {
 }
 KEYS: dict[str, Masking] = {
     "keys": lambda seen: seen[:, None, None, :],
-    "keys, as wide as all": lambda seen: seen[:, None, None, :].expand(-1, 1, STEPS, STEPS),
+    "keys, as wide as all": lambda seen: seen[:, None, None, :].expand(seen.shape[0], 1, STEPS, STEPS),
     "keys so far": lambda seen: seen[:, None, None, :] & torch.ones(STEPS, STEPS, dtype=torch.bool).tril(),
-    "-inf at keys": lambda seen: torch.zeros(len(seen), 1, 1, STEPS).masked_fill(~seen[:, None, None, :], -math.inf),
+    "-inf at keys": lambda seen: torch.zeros(seen.shape[0], 1, 1, STEPS).masked_fill(~seen[:, None, None, :], -math.inf),
 }
 NEVER: dict[str, Masking] = {
     "finite": lambda seen: torch.where(pairs(seen), 0.0, torch.finfo(torch.float32).min),
@@ -86,7 +86,8 @@ def test_where_the_keys_alone_are_hidden_nothing_is_paid_and_nothing_is_infinite
     x[:, :, 0] = 1.0
     x[0, :, 0], x[1, 4:, 0] = -1.0, -1.0  # a sample without a step that counts, and one of four
     with quiet():
-        graph = torch.export.export(net, (x,)).module(check_guards=False)
+        sizes = ({0: torch.export.Dim("batch", min=2)},)  # which an expansion is told, as a number of the graph
+        graph = torch.export.export(net, (x,), dynamic_shapes=sizes).module(check_guards=False)
     rewrite(graph)
     assert "any" not in [op(node) for node in graph.graph.nodes]
     assert torch.isfinite(graph(x)).all()
