@@ -44,7 +44,7 @@ def differs_by_query(mask: Node, following: set[Node]) -> bool:
     todo = [mask]
     while todo:
         at = todo.pop()
-        shape = getattr(at.meta["val"], "shape", ())  # sizes are numbers, and have none
+        shape: tuple[object, ...] = getattr(at.meta["val"], "shape", ())  # sizes are numbers, and have none
         if at not in following or len(shape) < 2 or (isinstance(shape[-2], int) and shape[-2] == 1):
             continue
         if op(at) not in BY_PLACE:

@@ -36,7 +36,9 @@ KEYS: dict[str, Masking] = {
     "keys": lambda seen: seen[:, None, None, :],
     "keys, as wide as all": lambda seen: seen[:, None, None, :].expand(seen.shape[0], 1, STEPS, STEPS),
     "keys so far": lambda seen: seen[:, None, None, :] & torch.ones(STEPS, STEPS, dtype=torch.bool).tril(),
-    "-inf at keys": lambda seen: torch.zeros(seen.shape[0], 1, 1, STEPS).masked_fill(~seen[:, None, None, :], -math.inf),
+    "-inf at keys": lambda seen: torch.zeros(seen.shape[0], 1, 1, STEPS).masked_fill(
+        ~seen[:, None, None, :], -math.inf
+    ),
 }
 NEVER: dict[str, Masking] = {
     "finite": lambda seen: torch.where(pairs(seen), 0.0, torch.finfo(torch.float32).min),
