@@ -19,6 +19,7 @@ import ranks
 from _gpu_files import Setup
 
 ONE, _, TWO = ranks.WAYS
+NET = next(iter(ranks.NETS))
 ROUNDS, BATCH, BATCHES = 3, 512, 40  # of an epoch
 TORCHRUN = "torch.distributed.run --nproc-per-node 2"
 
@@ -26,7 +27,7 @@ TORCHRUN = "torch.distributed.run --nproc-per-node 2"
 def rates(setup: Setup) -> dict[str, Any]:
     """Images a second of one process and of two, in turns; medians, and the ratio."""
     rounds, batch, batches = (1, 64, 2) if setup.quick else (ROUNDS, BATCH, BATCHES)
-    taken = [{way: ranks.timed(way, batch * batches, batch) for way in (ONE, TWO)} for _ in range(rounds)]
+    taken = [{way: ranks.timed(NET, way, batch * batches, batch) for way in (ONE, TWO)} for _ in range(rounds)]
     middle = {
         way: {kind: statistics.median(row[way][kind] for row in taken) for kind in ranks.KINDS} for way in taken[0]
     }

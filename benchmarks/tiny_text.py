@@ -60,8 +60,10 @@ class Texts(NamedTuple):
     classes: tuple[str, ...]
 
 
-INTENTS = ("AddToPlaylist", "BookRestaurant", "GetWeather", "PlayMusic", "RateBook")
-INTENTS += ("SearchCreativeWork", "SearchScreeningEvent")
+INTENTS = (
+    *("AddToPlaylist", "BookRestaurant", "GetWeather", "PlayMusic", "RateBook"),
+    *("SearchCreativeWork", "SearchScreeningEvent"),
+)
 SETS = {
     "sst2": Texts("sst2_", "sentence", "label", ("0", "1"), ("negative", "positive")),
     "snips": Texts("snips_slots_", "tokens", "intent", INTENTS, INTENTS),
