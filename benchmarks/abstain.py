@@ -107,10 +107,10 @@ def found_on(
 ) -> SureFrom:
     """What a build would find on validation; ``outside``: what the files say to samples of no class, of which some
     choose the score."""
-    tuning = drawn(len(reference), seed)
+    parts = drawn(len(reference), seed)
     by_target: Sequence[np.ndarray | None] = [None for _ in said] if outside is None else outside
     rated = [
-        Rated(s, reference, s.argmax(axis=1) == reference, tuning, None if of is None else of[:CHOOSING])
+        Rated(s, reference, s.argmax(axis=1) == reference, *parts, None if of is None else of[:CHOOSING])
         for s, of in zip(said, by_target, strict=True)
     ]
     return certainty(CLASSES, rated, wish)

@@ -42,7 +42,7 @@ class FileScores:
     Attributes:
         target: its name; runtime: the same, with the backend where it is another than the target's own.
         scores: (N, W).
-        tuning: (N,) the samples that order thresholds.
+        tuning: (N,) the samples that order thresholds, and tested: those that test them.
         outside: by split, (M, W) of samples of no class that is known.
     """
 
@@ -51,6 +51,7 @@ class FileScores:
     evaluation: EvaluationSet
     scores: Scores
     tuning: Hits
+    tested: Hits
     outside: Mapping[str, Scores] = field(default_factory=dict)
 
 
@@ -59,13 +60,14 @@ class Rated(NamedTuple):
 
     Attributes:
         scores: (N, K); reference: what it is held against, as labels are written; agrees: (N,) whether it says so.
-        tuning: see ``FileScores``; outside: (M, K) of samples of no class, see there; None: nobody has any.
+        tuning, tested: see ``FileScores``; outside: (M, K) of samples of no class, see there; None: nobody has any.
     """
 
     scores: Scores
     reference: AnyArray
     agrees: Hits
     tuning: Hits
+    tested: Hits
     outside: Scores | None = None
 
 
@@ -90,9 +92,10 @@ def choose(workspace: Workspace, measured: Mapping[str, Measured], choices: Mapp
     shipped = {name: choice.shipped for name, choice in choices.items() if choice.shipped is not None}
     if not shipped or (wish is None and not any(task.chooses for task in heads.tasks.values())):
         return Chosen(heads, {}, ())
-    tuning = drawn(workspace.feed.length("validation"), workspace.recipe.seed)
+    feed = workspace.feed
+    parts = drawn(feed.length("validation"), workspace.recipe.seed, feed.group("validation"))
     files = tuple(
-        one for name, file in shipped.items() for one in _asked(name, measured[name], file, tuning, workspace.outside)
+        one for name, file in shipped.items() for one in _asked(name, measured[name], file, parts, workspace.outside)
     )
     table: dict[str, Thresholds] = {}
     for name, task in heads.tasks.items():
@@ -109,11 +112,21 @@ def choose(workspace: Workspace, measured: Mapping[str, Measured], choices: Mapp
     return Chosen(applied(heads, table), table, files)
 
 
-def drawn(count: int, seed: int) -> Hits:
-    """(count,) which samples order thresholds: a third of them, at random and always the same."""
-    tuning = np.zeros(count, bool)
-    tuning[np.random.default_rng(seed).permutation(count)[: count // TUNING]] = True
-    return tuning
+def drawn(count: int, seed: int, group: NDArray[np.int64] | None = None) -> tuple[Hits, Hits]:
+    """(count,) which samples order thresholds, a third of them, and which test them, at random and always the same.
+
+    Args:
+        group: (count,) of samples that are alike whole groups order, and one of each other group tests: the bound
+            counts what tests as independent, and the frames of a video are right or wrong together.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(count)
+    if group is not None:
+        order = order[np.sort(np.unique(group[order], return_index=True)[1])]  # the first of each group, at random
+    tuning, tested = np.zeros(count, bool), np.zeros(count, bool)
+    tuning[order[: len(order) // TUNING]] = True
+    tested[order[len(order) // TUNING :]] = True
+    return (tuning, tested) if group is None else (np.isin(group, group[tuning]), tested)
 
 
 def certainty(task: Task, rated: Sequence[Rated], wish: Abstain) -> SureFrom:
@@ -144,7 +157,7 @@ def certainty(task: Task, rated: Sequence[Rated], wish: Abstain) -> SureFrom:
 
 
 def _answers(task: Task, rated: Sequence[Rated], score: Certainty, *, tuning: bool) -> list[Answers]:
-    kept = [one.tuning if tuning else ~one.tuning for one in rated]
+    kept = [one.tuning if tuning else one.tested for one in rated]
     return [
         Answers(score.values(task, one.scores[rows]), one.agrees[rows]) for one, rows in zip(rated, kept, strict=True)
     ]
@@ -173,27 +186,34 @@ def rate(heads: Heads, name: str, task: Task, one: FileScores, split: str, wish:
     outside = heads.split(one.outside[split])[name] if split in one.outside else None
     agrees = np.asarray(task.answers(scores) == reference)
     if agrees.ndim == 1:
-        return Rated(scores, reference, agrees, one.tuning, outside)
+        return Rated(scores, reference, agrees, one.tuning, one.tested, outside)
     unknown = reference < 0
     known = ~unknown.all(axis=1)
     of_known = np.asarray((agrees | unknown)[known].all(axis=1))
-    return Rated(scores[known], reference[known], of_known, one.tuning[known])
+    return Rated(scores[known], reference[known], of_known, one.tuning[known], one.tested[known])
 
 
-def _asked(name: str, measured: Measured, file: str, tuning: Hits, outside: Mapping[str, Samples]) -> list[FileScores]:
-    """A shipped file on the target's runtime and on each other that opens it; ``outside``: see ``Workspace``."""
+def _asked(
+    name: str, measured: Measured, file: str, parts: tuple[Hits, Hits], outside: Mapping[str, Samples]
+) -> list[FileScores]:
+    """A shipped file on the target's runtime and on each other that opens it.
+
+    Args:
+        parts: see ``drawn``; outside: see ``Workspace``.
+    """
     evaluation, batch = measured.evaluation, measured.target.shapes.batch
     sessions = {name: measured.open(file)}
     for kind, backend in measured.runtime.also.items():
         sessions[f"{name}, {kind}"] = backend.open(measured.candidates[file].files, batch=batch)
-    rows = evaluation.of_rows("validation", tuning)
+    tuning, tested = (evaluation.of_rows("validation", part) for part in parts)
 
     def strangers(session: Session) -> dict[str, Scores]:
         return {split: _of_samples(evaluation, session, split, raw, batch) for split, raw in outside.items()}
 
     return [
-        FileScores(name, place, evaluation, evaluation.scores(session, "validation", batch), rows, strangers(session))
+        FileScores(name, place, evaluation, scores, tuning, tested, strangers(session))
         for place, session in sessions.items()
+        for scores in [evaluation.scores(session, "validation", batch)]
     ]
 
 

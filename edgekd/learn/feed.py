@@ -144,6 +144,17 @@ class Feed:
         """(N,) which samples of a split mean something together alone, see ``Task.together``; None: all do."""
         return self._splits[split].together
 
+    def group(self, split: str) -> NDArray[np.int64] | None:
+        """(N,) which samples of a split are alike, see ``Split.group``; None: nobody says of any."""
+        return self._splits[split].group
+
+    def drawn_by(self, split: str) -> NDArray[np.int64] | None:
+        """(N,) the group of each sample, from 0, that a resample of a split takes whole: what is alike says one thing
+        only once, and a pair means nothing by halves; None: every sample stands by itself.
+        """
+        of = self.together(split) if (group := self.group(split)) is None else group
+        return None if of is None else groups(of)
+
     def view_labels(self, view: int, index: NDArray[np.int64]) -> AnyArray | None:
         """The labels of some training samples as view ``view`` shows them: masks and points move with their pictures.
 

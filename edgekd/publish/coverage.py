@@ -70,14 +70,14 @@ def _sure(workspace: Workspace, decided: Chosen, one: FileScores, tested: Scores
         task = heads.tasks[name]
         validation = rate(workspace.heads, name, task, one, "validation", wish)
         sure = certainty.sure(task, validation.scores)
-        held = ~validation.tuning
+        held = validation.tested
         row: SureOf = {"validation": covered(sure[held], validation.agrees[held], wish.confidence)}
         if validation.outside is not None:
             inside = validation.scores[held]
             row["validation"]["outside"] = of_outside(certainty, task, inside, validation.outside)
         if one.runtime == one.target:
             none = np.zeros(len(tested), bool)
-            of_test = FileScores(one.target, one.runtime, one.evaluation, tested, none, one.outside)
+            of_test = FileScores(one.target, one.runtime, one.evaluation, tested, none, ~none, one.outside)
             test = rate(workspace.heads, name, task, of_test, "test", wish)
             row["test"] = covered(certainty.sure(task, test.scores), test.agrees, wish.confidence)
             if test.outside is not None:
@@ -139,6 +139,9 @@ def _in_words(workspace: Workspace, row: SureOf) -> str:
     whom = "the teacher" if wish.against == "teacher" else "the labels"
     promise = f"at least {units.share(wish.agreement)} is promised, with {units.share(wish.confidence)} confidence"
     if row["test"]["agreement"] is None:
+        if at := row["validation"]["coverage"]:
+            tested = f"of the validation samples that test it {units.share(at)} are"
+            return f"no answer to the test samples is sure, {tested}; {promise}"
         known = f"too few of the {row['validation']['samples']:,} validation samples that test it agree with {whom}"
         return f"no answer to the test samples is sure: {known}; {promise}"
     share, agree = units.share(row["test"]["coverage"]), units.share(row["test"]["agreement"])

@@ -99,6 +99,21 @@ def test_what_the_teacher_does_not_answer_is_in_no_figure() -> None:
         EvaluationSet.of(whole.feed, says.__getitem__, whole.evaluator)
 
 
+def test_samples_that_are_alike_are_drawn_together() -> None:
+    """Twenty videos of fifty frames each, right or wrong as a whole: twenty answers, and not a thousand."""
+    video = np.random.default_rng(0).permutation(np.repeat(np.arange(20), 50))
+    x, y = np.where(video[:, None] < 5, [[0.0, 1.0]], [[1.0, 0.0]]).astype(np.float32), np.zeros(1_000, np.int64)
+    raw, width = dict.fromkeys(("train", "validation", "test"), x), {}
+    for group in (None, video):
+        part = Split(x, y, group=group)
+        feed = Feed(Dataset(part, part, part, ("a", "b"), ()), (), Augment(views=1), 0)
+        one = EvaluationSet.of(feed, raw.__getitem__, Evaluator(Accuracy(), Heads({"y": 2})))
+        low, high = one.intervals("test", x)["value_ci95"]
+        assert low <= 0.75 <= high
+        width[group is not None] = high - low
+    assert 0.3 < width[True] < 0.45 and 0.04 < width[False] < 0.07
+
+
 def test_pairs_are_scored_and_resampled_whole() -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2_000, 3)).astype(np.float32)

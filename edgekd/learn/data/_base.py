@@ -29,6 +29,8 @@ class Split:
             nobody can tell.
         part: what numbers count in: the split that was read, "" where all was read from one.
         together: (N,) see ``Task.together``; None: every sample stands by itself.
+        group: (N,) a number from 0 that samples share which are alike (of a patient, of a video), see ``carve``; None:
+            nobody says of any.
     """
 
     x: Samples
@@ -36,14 +38,16 @@ class Split:
     ids: AnyArray | None = None
     part: str = ""
     together: NDArray[np.int64] | None = None
+    group: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def some(self, index: NDArray[np.int64]) -> Split:
         """The samples of some places."""
-        y, ids, of = (None if values is None else values[index] for values in (self.y, self.ids, self.together))
-        return Split(self.x[index], y, ids, self.part, of)
+        columns = (self.y, self.ids, self.together, self.group)
+        y, ids, together, group = (None if values is None else values[index] for values in columns)
+        return Split(self.x[index], y, ids, self.part, together, group)
 
     def counted(self, part: str = "") -> Split:
         """The same samples, called by their numbers."""

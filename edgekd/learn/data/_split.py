@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,31 +73,23 @@ def carve(
     return np.sort(order[wanted:]), carved
 
 
-def carved(
-    train: Split, share: float, seed: int, name: str, groups: AnyArray | None = None
-) -> tuple[Split, Split, AnyArray | None]:
-    """What stays of a training split, the split ``name`` that is carved off it, and the groups of what stays.
+def carved(train: Split, share: float, seed: int, name: str) -> tuple[Split, Split]:
+    """What stays of a training split, and the split ``name`` that is carved off it, in whole groups where it has some.
 
     Args:
         share: of the samples, below 1; or a count from 1.
-        groups: see ``carve``.
 
     Raises:
-        DataError: one of the two would be empty, or groups that don't fit.
+        DataError: one of the two would be empty.
     """
     count = len(train)
     wanted = int(share) if share >= 1 else round(share * count)
     if not 1 <= wanted < count:
         raise DataError("leaves an empty split", where=f"data.{name}", found=share, allowed=f"less than {count}")
-    if groups is not None and groups.shape != (count,):
-        raise DataError(
-            "one group for each training sample", where="data.groups", found=groups.shape, allowed=f"({count},)"
-        )
-    kept, off = carve(train.y, count, wanted, seed, groups)
+    kept, off = carve(train.y, count, wanted, seed, train.group)
     if not len(kept):
         raise DataError("leaves an empty split", where="data.groups", found="one group", allowed="at least two")
-    rest = None if groups is None else groups[kept]
-    return train.some(kept), train.some(off), rest
+    return train.some(kept), train.some(off)
 
 
 def carve_missing(
@@ -110,12 +103,20 @@ def carve_missing(
 
     Args:
         shares: of each that may be carved.
-        groups: see ``carve``; ``by``: what makes them, for the note.
+        groups: of the training samples, see ``carve``; ``by``: what makes them, for the note.
+
+    Raises:
+        DataError: groups that don't fit.
     """
     all_splits, notes = dict(splits), []
+    if groups is not None:
+        if groups.shape != (count := len(splits["train"]),):
+            what, allowed = "one group for each training sample", f"({count},)"
+            raise DataError(what, where="data.groups", found=groups.shape, allowed=allowed)
+        all_splits["train"] = replace(splits["train"], group=np.unique(groups, return_inverse=True)[1])
     for name in (name for name in ("test", "validation") if name in shares and name not in all_splits):
         count = len(all_splits["train"])
-        all_splits["train"], all_splits[name], groups = carved(all_splits["train"], shares[name], seed, name, groups)
+        all_splits["train"], all_splits[name] = carved(all_splits["train"], shares[name], seed, name)
         how = f"in whole groups of {by}" if groups is not None else "evenly over the classes"
         y = all_splits["train"].y
         if groups is None and (y is None or y.ndim > 1):

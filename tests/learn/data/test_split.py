@@ -32,6 +32,17 @@ def test_a_group_stays_on_one_side(groups: list[int], wanted: int, seed: int) ->
     assert len(carved) <= max(wanted, np.bincount(member)[np.unique(member)].min())
 
 
+def test_what_is_carved_off_knows_its_groups() -> None:
+    train, video = Split(np.zeros((40, 2)), np.arange(40) % 2), np.repeat(list("abcdefgh"), 5)
+    splits, _ = _split.carve_missing({"train": train}, {"validation": 10, "test": 10}, 0, video, "video")
+    assert {name: len(split) for name, split in splits.items()} == {"train": 20, "validation": 10, "test": 10}
+    names = [name for split in splits.values() if split.group is not None for name in {*split.group.tolist()}]
+    assert sorted(names) == list(range(8))
+    assert _split.carve_missing({"train": train}, {"test": 10}, 0)[0]["test"].group is None
+    with pytest.raises(DataError, match=r"data\.groups: one group for each training sample"):
+        _split.carve_missing({"train": train}, {"test": 10}, 0, video[:9])
+
+
 def test_what_has_any_of_several_groups_in_common_stays_together() -> None:
     speaker, room = np.array([0, 0, 1, 2, 3]), np.array([7, 8, 8, 9, 9])
     together = _split.joined([speaker, room], 5, "data.groups")
@@ -46,7 +57,7 @@ def test_what_has_any_of_several_groups_in_common_stays_together() -> None:
 def test_no_split_is_left_empty(share: float) -> None:
     train = Split(np.zeros((20, 2)), np.arange(20) % 2)
     if share == 1.0:
-        kept, off, _ = _split.carved(train, share, 0, "test")
+        kept, off = _split.carved(train, share, 0, "test")
         assert (len(kept), len(off)) == (19, 1), "from 1 on a count"
         return
     with pytest.raises(DataError, match=r"data\.test: leaves an empty split"):
