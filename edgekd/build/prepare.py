@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from torch import nn
@@ -25,6 +26,7 @@ from edgekd.build.request import BuildRequest
 from edgekd.build.set_up import Views
 from edgekd.build.target_runtime import TargetRuntime
 from edgekd.build.workspace import Workspace
+from edgekd.learn import views as augmentations
 from edgekd.learn.data import Dataset, LabelsByHead, Samples, loaded, remembered_in, without
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.student import Student
@@ -61,8 +63,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     recipe, runner = request.recipe, runner or LocalRunner()
     runtimes = opened_targets(request, runner)
     parsed = parsed_recipe.parse(recipe)
-    read_by = step_keys.digest(request.data, code_keys.own("learn"), code_keys.versions("learn"))
-    with remembered_in(request.store.root, read_by):
+    with _remembering(request):
         dataset, outside = inside(request, parsed, objects.dataset or _loaded(request.source, parsed))
     task, quick, given = task_of(parsed, dataset), request.quick, objects.teacher is not None
     shown = set_up.views(recipe, dataset, objects.student, parsed.changes, task, quick=quick)
@@ -70,6 +71,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     check_heads(recipe, shown.heads, shown.feed)
     check_student(parsed, shown, has_student=objects.student is not None)
     check_labels(request, shown, parsed, has_teacher=objects.teacher is not None)
+    reading.check_room(shown.dataset.classes, shown.feed)
     check_weights_of_classes(parsed, shown, has_teacher=objects.teacher is not None)
     roots = set_up.roots(recipe, shown, objects.teacher, objects.student, parsed.network_makers)
     nets = networks(request, objects, {n: make for n, make in roots.items() if n not in parsed.teachers}, shown)
@@ -78,7 +80,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     code_keys.keep_seen(step_keys.tables(recipe, request.targets), request.store.root)
     answer_notes: list[str] = []
     sources = sources_of(request, parsed, shown, answer_notes)
-    check_mixing(shown.feed, sources)
+    check_mixing(recipe, shown, sources)
     check_form(parsed)
     check_metric(parsed)
     runtimes, of_lengths = text_lengths.known(runtimes, shown.feed, roots, recipe.seed)
@@ -108,6 +110,22 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
             *of_lengths,
         ),
     )
+
+
+def dataset_of(request: BuildRequest) -> Dataset:
+    """The data of a request, with the labels that its recipe's tasks take.
+
+    Raises:
+        DataError, RecipeError, FactoryError: see ``loaded``.
+    """
+    with _remembering(request):
+        return _loaded(request.source, parsed_recipe.parse(request.recipe))
+
+
+def _remembering(request: BuildRequest) -> AbstractContextManager[None]:
+    """What reading this data finds out is kept, for whoever reads it again by the same code."""
+    read_by = step_keys.digest(request.data, code_keys.own("learn"), code_keys.versions("learn"))
+    return remembered_in(request.store.root, read_by)
 
 
 def _loaded(source: object, parsed: ParsedRecipe) -> Dataset:
@@ -331,12 +349,20 @@ def check_weights_of_classes(parsed: ParsedRecipe, shown: Views, *, has_teacher:
             raise RecipeError("not one weight a class", where=f"{where}.class_weights", found=weights, allowed=allowed)
 
 
-def check_mixing(feed: Feed, sources: Mapping[str, AnswerSource]) -> None:
-    """Who answers to views that hold two samples is shown them: answers to one of the two are none to both."""
-    for name, source in sources.items():
-        if feed.mixes and not source.sees_views:
+def check_mixing(recipe: Recipe, shown: Views, sources: Mapping[str, AnswerSource]) -> None:
+    """Who answers to views that hold two samples is shown them: answers to one of the two are none to both. So is who
+    answers of places in pictures where views move these: a mask of a picture is none of the mirrored one.
+    """
+    moves = augmentations.Views.of(recipe.augment, recipe.seed).moves
+    for name in (name for name, source in sources.items() if not source.sees_views):
+        if shown.feed.mixes:
             allowed = "none that mixes samples: its teacher knows the samples as they are"
             raise RecipeError("nobody answers to mixed views", where="augment.ops", found=name, allowed=allowed)
+        head = recipe.ensemble[name].head
+        heads = shown.heads if head is None else shown.heads.only(head)
+        if moves and any(task.geometry for task in heads.tasks.values()):
+            allowed = "none that moves what is in a picture: its teacher knows the places as they are"
+            raise RecipeError("nobody answers to moved places", where="augment", found=name, allowed=allowed)
 
 
 def check_form(parsed: ParsedRecipe) -> None:

@@ -6,7 +6,7 @@ So an unchanged build is found to be done in a second, and a mistake in the reci
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -219,6 +219,18 @@ def candidates_of(out: Path) -> Path:
     return out.with_name(out.name + ".candidates")
 
 
+def check_candidates(out: Path, targets: Iterable[str]) -> None:
+    """Raise OutputError where the folder of all candidates, which is replaced as a whole, holds other files."""
+    folder, of_targets = candidates_of(out), {*targets_.names(), *targets}
+    with disk(folder):
+        inside = (
+            [path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else []
+        )
+    if others := [path for path in inside if len(path.parts) != 2 or path.parts[0] not in of_targets]:
+        allowed = "candidates of an earlier build, or another --out"
+        raise OutputError("holds other files", where=str(folder), found=str(min(others)), allowed=allowed)
+
+
 def is_explained(report: Report) -> bool:
     """Whether a report says what each loss is worth."""
     learned = (report.get("details") or {}).get("learned")
@@ -239,6 +251,8 @@ def standing(request: BuildRequest) -> Report | None:
     """
     out = request.out
     check_writable(out)
+    if request.keep_candidates:
+        check_candidates(out, (one.name for one in request.targets))
     for left in (out, samples_page(out), candidates_of(out)):
         clear_leftovers(left)
     with suppress(EdgekdError):  # a cache that can't be looked into is told of where it is used

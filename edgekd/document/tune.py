@@ -97,7 +97,7 @@ class Trial(TypedDict):
 
 
 class Tune(TypedDict):
-    """The file."""
+    """The file; ``recipe_sha256``: of the recipe beside it as it was written, so that one that was edited is seen."""
 
     schema_version: Literal[1]
     name: str
@@ -116,4 +116,5 @@ class Tune(TypedDict):
     seconds: NotNegative
     study: str
     space: dict[str, object]
+    recipe_sha256: NotRequired[str]
     trials: list[Trial]

@@ -30,13 +30,18 @@ def write_pages(document: Report, samples: Samples) -> dict[str, bytes]:
 
 
 def keep_candidates(out: Path, measured: Mapping[str, Measured]) -> None:
-    """``<out>.candidates/<target>/<name>.onnx``, or ``.xml`` and ``.bin``; those of an earlier build go."""
+    """``<out>.candidates/<target>/<name>.onnx``, or ``.xml`` and ``.bin``; those of an earlier build go.
+
+    Raises:
+        OutputError: something else lies there.
+    """
     files = {
         f"{target}/{name}{Path(file).suffix}": data
         for target, result in measured.items()
         for name, candidate in result.candidates.items()
         for file, data in candidate.files.items()
     }
+    requests.check_candidates(out, measured)
     replace_folder(requests.candidates_of(out), files)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ import tomli_w
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
+from edgekd.base.disk import disk, replace_file
 from edgekd.base.errors import IntegrityError
 from edgekd.base.plain import plain
 from edgekd.build.request import BuildRequest
+from edgekd.build.store import sha256
 from edgekd.document.tune import Attributes, Kept, Result, Trial, Tune
 from edgekd.metrics import metric_name
 from edgekd.report import text, tuned
@@ -25,6 +28,7 @@ from edgekd.tune.study import Study
 from edgekd.tune.verdict import Prefer
 
 SCHEMA_VERSION: Final = 1
+RECIPE, TABLE = "recipe.toml", "tune.json"
 STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "stopped",
@@ -132,13 +136,45 @@ def line(trial: FrozenTrial) -> str:
     return "  ".join(parts)
 
 
-def files(report: Tune, table: Table, near: verdict.Result | None) -> dict[str, bytes]:
-    """What stands in ``<out>.tune/``; ``table`` is the recipe that was chosen, or that came nearest."""
-    return {
-        "recipe.toml": toml(table, _about(report, near)).encode(),
-        "tune.json": (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode(),
-        "tune.html": tuned.html(report).encode(),
-    }
+def write(folder: Path, report: Tune, table: Table, near: verdict.Result | None) -> Path | None:
+    """Write ``<out>.tune/``: three files, each whole; what else lies there stays.
+
+    Args:
+        table: the recipe that was chosen, or that came nearest.
+
+    Returns:
+        What a recipe is called now that stood there and is not as it was written: somebody edited it; None: none did.
+
+    Raises:
+        OutputError, ResourceError: it can't be written.
+    """
+    recipe = toml(table, _about(report, near)).encode()
+    report["recipe_sha256"] = sha256(recipe)
+    edited = _set_aside(folder, recipe)
+    replace_file(folder / RECIPE, recipe)
+    replace_file(folder / TABLE, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
+    replace_file(folder / "tune.html", tuned.html(report).encode())
+    return edited
+
+
+def _set_aside(folder: Path, recipe: bytes) -> Path | None:
+    """Give an edited recipe a name of its own."""
+    place = folder / RECIPE
+    with disk(place):
+        if not place.is_file() or (standing := place.read_bytes()) == recipe or sha256(standing) == _written(folder):
+            return None
+        free = next(name for i in itertools.count(1) if not (name := folder / f"recipe-{i}.toml").exists())
+        place.rename(free)
+        return free
+
+
+def _written(folder: Path) -> object:
+    """The hash of the recipe that the tune.json there was written with; None where nobody can tell."""
+    try:
+        report = json.loads((folder / TABLE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return report.get("recipe_sha256") if isinstance(report, dict) else None
 
 
 def _about(report: Tune, near: verdict.Result | None) -> str:

@@ -11,16 +11,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edgekd.base import host, limits, locks
-from edgekd.base.disk import disk, replace_folder
+from edgekd.base.disk import disk
 from edgekd.base.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
 from edgekd.base.notes import Progress
 from edgekd.base.plain import plain
 from edgekd.build import request as requests
-from edgekd.build.prepare import Objects
+from edgekd.build.prepare import Objects, dataset_of
 from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical, sha256
 from edgekd.document.tune import Tune
-from edgekd.learn.data import loaded
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Budget, Knob, Recipe, Table
 from edgekd.spec.validation import explain
@@ -101,7 +100,7 @@ def run(
     out = out or Path("dist") / (name + ("-quick" if quick else ""))
     request = requests.make(recipe, targets, settings, out=out, cache=cache, quick=quick)
     requests.check_writable(request.out)
-    lab = Lab(request, loaded(request.source), raw.budget)
+    lab = Lab(request, dataset_of(request), raw.budget)
     study = _study(lab, raw, knobs, wanted)
     _check_free(request, study, overwrite)
     for note in filter(None, [*lab.dataset.notes, request.store.outdated(), _earlier(request, study)]):
@@ -169,7 +168,8 @@ class _Search:
         document = outcome.document(facts)
         near = chosen or verdict.nearest(self.study.results())
         source = self.table_of(near.number) if near else self.table
-        replace_folder(self.folder, outcome.files(document, source, near))
+        if (edited := outcome.write(self.folder, document, source, near)) is not None:
+            self.tell(f"note: {self.folder / outcome.RECIPE} was edited: it is {edited.name} now")
         return document
 
     def table_of(self, number: int) -> Table:

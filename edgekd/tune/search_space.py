@@ -127,10 +127,11 @@ def _teaching(recipe: Recipe) -> dict[str, Knob]:
 
 
 def _around(value: object, factor: float) -> Knob:
-    """From ``value / factor`` to ``value x factor``; of 0, and of what is no number, only that."""
+    """From ``value / factor`` to ``value x factor``, but above 100 no further than ``value``; of 0, and of what is no
+    number, only that."""
     if not isinstance(value, int | float) or value <= 0:
         return Knob(choices=(value,))
-    return Knob(low=tidy(value / factor), high=tidy(min(value * factor, 100.0)), log=True)
+    return Knob(low=tidy(value / factor), high=tidy(max(min(value * factor, 100.0), float(value))), log=True)
 
 
 def tidy(value: object) -> Any:

@@ -82,7 +82,9 @@ def missed(
     """By wish of a budget how far beyond it something is, as a share of the wish; without what is met."""
     over = unmet(budget, by_wish(drop=drop, latency_ms=latency_ms, size_bytes=size_bytes, cosine=cosine))
     least = {"max_drop": LARGE_DROP}
-    return {wish: abs(measured - most) / max(most, least.get(wish, 0.0)) for wish, (measured, most) in over.items()}
+    return {
+        wish: abs(measured - most) / (max(most, least.get(wish, 0.0)) or 1.0) for wish, (measured, most) in over.items()
+    }
 
 
 def hopeless(shapes: Mapping[str, Mapping[str, Shape]], budget: Budget) -> dict[str, float]:

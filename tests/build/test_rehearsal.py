@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.api import building as api
-from edgekd.base.errors import ExportError, UsageError
-from edgekd.build import network_key, prepare, rehearsal
+from edgekd.base.errors import ExportError, RecipeError, UsageError
+from edgekd.build import network_key, prepare, rehearsal, set_up
 from edgekd.build import request as requests
 from edgekd.learn import nets
 from edgekd.learn.data._batches import fingerprint, from_splits
+from edgekd.learn.data.made_points import MadePoints
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
+from edgekd.spec import recipe as recipes
+from edgekd.tasks.regression import Regression
 
 SAMPLES = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 DATA = from_splits([(SAMPLES, np.arange(40) % 3)] * 3, "data")
@@ -193,3 +197,26 @@ def test_answers_of_other_floats_are_float32_in_the_file(kind: torch.dtype) -> N
     graph = onnx.load_from_string(to_onnx(student, opset=20, metadata={})).graph
     assert graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     assert torch.allclose(made(*x), Net()(*x), atol=1e-2) and "made float32" in told[0]
+
+
+def test_who_is_shown_no_views_answers_of_no_places_that_these_move() -> None:
+    task = Regression(points=True)
+    data = MadePoints(size=16, train=16, validation=8, test=8).load(task)
+    table = {
+        "name": "t",
+        "data": {"source": "made_points"},
+        "student": {"model": {"kind": "convnet"}},
+        "teacher": {"model": {"kind": "convnet"}},
+        "losses": [{"kind": "squared_error"}],
+        "task": {"kind": "regression", "points": True},
+    }
+
+    def check(augment: dict[str, Any], sees_views: bool) -> None:
+        recipe = recipes.parse({**table, "augment": augment}, "r")
+        source: Any = SimpleNamespace(sees_views=sees_views)
+        prepare.check_mixing(recipe, set_up.views(recipe, data, task=task, quick=False), {"teacher": source})
+
+    check({"crop": 2}, True)
+    check({"ops": [{"kind": "colour"}]}, False)
+    with pytest.raises(RecipeError, match=r"augment: nobody answers to moved places; found 'teacher'"):
+        check({"crop": 2}, False)

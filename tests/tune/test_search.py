@@ -110,6 +110,19 @@ def test_the_budget_is_met_by_what_is_best_inside_it(fake: Fake, tuned: Callable
     assert "<circle" in page and "chosen" in page
 
 
+def test_a_recipe_that_was_edited_and_other_files_stay(fake: Fake, tuned: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "out.tune"
+    tuned("--max-latency-ms", "0.5", "--max-drop", "0.8", "--trials", "2")
+    first = (folder / "recipe.toml").read_text()
+    (folder / "notes.txt").write_text("mine")
+    tuned("--max-latency-ms", "0.5", "--max-drop", "0.8", "--trials", "3")
+    assert not (folder / "recipe-1.toml").exists(), "it is as it was written"
+    (folder / "recipe.toml").write_text(first + "# mine\n")
+    tuned("--max-latency-ms", "0.5", "--max-drop", "0.8", "--trials", "4")
+    assert (folder / "recipe-1.toml").read_text() == first + "# mine\n"
+    assert "# mine" not in (folder / "recipe.toml").read_text() and (folder / "notes.txt").read_text() == "mine"
+
+
 def test_finished_trials_stay_and_count(fake: Fake, tuned: Callable[..., Any]) -> None:
     wishes = ("--max-latency-ms", "9", "--max-drop", "0.9")
     _, first = tuned(*wishes, "--trials", "4")
@@ -263,6 +276,46 @@ def test_the_recipe_that_was_found_reads_well() -> None:
     text = outcome.toml(search_space.table_of(digits), "about it")
     assert text.startswith("# about it\n") and "[[compress]]" in text
     assert tomllib.loads(text)["losses"] == [dict(loss) for loss in digits.losses]
+
+
+@pytest.mark.parametrize(
+    "recipe", ["bike-table", "emotions", "street-segments", "sentence-vectors", "slots-intent", "tile-anomaly"]
+)
+def test_data_are_read_as_the_recipes_task_says(recipe: str, fake: Fake, tmp_path: Path) -> None:
+    """Values, several labels, masks, pairs, and heads that each have labels of their own."""
+    line = [
+        "tune",
+        recipe,
+        "--target",
+        "ort-cpu",
+        "--quick",
+        "--max-size-kb",
+        "500",
+        "--max-drop",
+        "1",
+        "--trials",
+        "1",
+    ]
+    assert cli.run([*line, "--out", str(tmp_path / "out")]) == 0
+    assert len(fake.trained) == 1 and (tmp_path / "out.tune" / "tune.json").is_file()
+
+
+def test_a_student_of_values_is_searched_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = [
+        "tune",
+        "bike-table",
+        "--target",
+        "ort-cpu",
+        "--quick",
+        "--max-size-kb",
+        "500",
+        "--max-drop",
+        "1",
+        "--trials",
+        "1",
+    ]
+    assert cli.run([*line, "--out", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    assert cli.run(["verify", str(tmp_path / "out")]) == 0
 
 
 def test_a_real_search_never_looks_at_the_test_split(

@@ -48,7 +48,7 @@ DOORS = {
         "tune/trial.py": 1,  # a recipe that is about to be shortened
     },
     "edgekd.build.parsed_recipe.parse": {
-        "build/prepare.py": 1,
+        "build/prepare.py": 2,  # for a build, and for the data that a search reads once
         "build/planner.py": 1,
         "analysis/loss_ablation.py": 1,  # the recipe without one of its losses
         "cli/starting/recipe.py": 1,  # a first recipe, before it is written

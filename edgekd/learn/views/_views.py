@@ -176,6 +176,11 @@ class Views:
         """Whether a view of a sample holds another one, too."""
         return any(isinstance(op.view, Mix) for op in self.ops)
 
+    @property
+    def moves(self) -> bool:
+        """Whether a view may show what is in a picture at another place."""
+        return any(isinstance(op.view, Moves) for op in self.ops)
+
     def _through(self, ops: Sequence[Op], samples: Rows, index: NDArray[np.int64], view: int) -> AnyArray:
         """Samples after some of the augmentations."""
         x = np.asarray(samples[index])
