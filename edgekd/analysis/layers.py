@@ -74,11 +74,12 @@ def features(module: nn.Module, feed: Feed, index: NDArray[np.int64], named: Seq
     others = [path for path in taps.blocks(module) if path not in wanted and _tells(module, example, path)]
     paths = wanted + _evenly(others, max(LAYERS - len(wanted), 0))
     means: dict[str, list[NDArray[np.float32]]] = {}
+    first = {path: taps.gives_channels_first(module, path) for path in paths}
     with taps.tapped(module, paths) as seen, torch.no_grad():
         for start in range(0, len(index), BATCH):
             plugins.call_user(module, "test", *tensors(feed.plain("test", index[start : start + BATCH])))
             for path, value in seen.items():
-                means.setdefault(path, []).append(_means(value).float().numpy())
+                means.setdefault(path, []).append(_means(value, first[path]).float().numpy())
     return {path: np.concatenate(parts) for path, parts in means.items()}
 
 
@@ -102,8 +103,8 @@ def _evenly(paths: Sequence[str], count: int) -> list[str]:
     return [paths[i] for i in np.linspace(0, len(paths) - 1, count).round().astype(int)] if count else []
 
 
-def _means(value: Tensor) -> Tensor:
-    """(N, C) of maps (N, C, H, W), sequences (N, L, C) or vectors (N, C)."""
+def _means(value: Tensor, channels_first: bool = False) -> Tensor:
+    """(N, C) of maps (N, C, H, W), sequences (N, L, C), or (N, C, L), or vectors (N, C)."""
     if value.dim() == 3:
-        return value.mean(dim=1)
+        return value.mean(dim=2 if channels_first else 1)
     return value.flatten(2).mean(dim=2) if value.dim() > 3 else value

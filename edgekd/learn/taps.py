@@ -17,6 +17,11 @@ from edgekd.learn.student import SplitHeads
 from edgekd.learn.teacher import bare
 
 LISTED = 40
+# Layers that take and give (N, C, L); others that compute give their channels last.
+ALONG_LENGTH = (
+    *(nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, nn.GroupNorm),
+    *(nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveMaxPool1d, nn.AdaptiveAvgPool1d),
+)
 
 
 def network(module: nn.Module) -> nn.Module:
@@ -31,6 +36,14 @@ def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
         return [path for path in paths if path not in inner]
     known = _layers(module)
     return [path for path in paths if _parted(path)[0] not in known]
+
+
+def gives_channels_first(module: nn.Module, path: str) -> bool:
+    """Whether a layer gives sequences as (N, C, L): the last of its parts that has weights, or pools, does."""
+    layer = _layers(module).get(_parted(path)[0])
+    parts = [] if layer is None else [*layer.modules()]
+    telling = [part for part in parts if isinstance(part, ALONG_LENGTH) or [*part.parameters(recurse=False)]]
+    return bool(telling) and isinstance(telling[-1], ALONG_LENGTH)
 
 
 def _foreign(module: nn.Module) -> Foreign | None:

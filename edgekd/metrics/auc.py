@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from edgekd.base.arrays import AnyArray
+from edgekd.base.scores import log_softmax
 from edgekd.metrics._base import Against, Scores
 from edgekd.metrics._columns import mean_over
 from edgekd.metrics._hits import area_of_resamples, area_under_roc
@@ -22,8 +23,8 @@ NOTHING = 0.5  # of one class alone
 class Auc:
     """The chance that a sample of a class has a higher score for it than one of another, 0..1 (0.5: no idea).
 
-    Of two classes: of the second against the first. Of more, and of labels of which several may apply: the mean over
-    those that are there and not everywhere, each against the rest. One class alone gives 0.5.
+    Of two classes: of the second against the first. Of more, by their shares, and of labels of which several may apply:
+    the mean over those that are there and not everywhere, each against the rest. One class alone gives 0.5.
     """
 
     share: ClassVar[bool] = False
@@ -39,7 +40,8 @@ class Auc:
             return NOTHING
         if scores.shape[1] == 2:
             return float(roc_auc_score(wanted == 1, scores[:, 1] - scores[:, 0]))
-        return float(np.mean([roc_auc_score(wanted == c, scores[:, c]) for c in present]))
+        shares = log_softmax(scores)  # what is added to all scores of a sample says nothing, and ranks samples
+        return float(np.mean([roc_auc_score(wanted == c, shares[:, c]) for c in present]))
 
     def resampled(self, scores: Scores, wanted: AnyArray) -> Callable[[NDArray[np.int64]], float]:
         """See ``Resampling``: within 0.0005 where few places are hits."""

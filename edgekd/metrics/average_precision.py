@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgekd.base.arrays import AnyArray
+from edgekd.base.scores import log_softmax
 from edgekd.metrics._base import Against, Scores
 from edgekd.metrics._columns import mean_over
 from edgekd.metrics._hits import area_under_precision
@@ -17,7 +18,8 @@ from edgekd.metrics._hits import area_under_precision
 class AveragePrecision:
     """mean over labels of  sum over k of (R_k - R_k-1) P_k, 0..1: precision and recall of the k highest scores.
 
-    No threshold plays a part. A label that applies to no sample is left out; of classes each is held against the rest.
+    No threshold plays a part. A label that applies to no sample is left out; of classes each is held against the rest,
+    by its share.
     """
 
     share: ClassVar[bool] = False
@@ -26,5 +28,7 @@ class AveragePrecision:
 
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
-        is_right = wanted if wanted.ndim > 1 else (wanted[:, None] == np.arange(scores.shape[1])).astype(np.int64)
-        return mean_over(scores, is_right, area_under_precision, 0.0)
+        if wanted.ndim > 1:
+            return mean_over(scores, wanted, area_under_precision, 0.0)
+        is_right = (wanted[:, None] == np.arange(scores.shape[1])).astype(np.int64)
+        return mean_over(log_softmax(scores), is_right, area_under_precision, 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Scores
-from edgekd.metrics._decided import decided, f1
+from edgekd.metrics._decided import counted, f1
 
 
 @dataclass(frozen=True)
@@ -24,5 +24,5 @@ class MacroF1:
 
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
-        figures = f1(*decided(scores, wanted))
+        figures = f1(*counted(scores, wanted))
         return float(np.nanmean(figures)) if not np.isnan(figures).all() else 0.0

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Scores
-from edgekd.metrics._decided import decided, f1
+from edgekd.metrics._decided import counted, f1
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,6 @@ class MicroF1:
 
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
-        applies, is_right = decided(scores, wanted)
-        figure = float(f1(applies.reshape(-1, 1), is_right.reshape(-1, 1))[0])
+        hits, wrong = counted(scores, wanted)
+        figure = float(f1(hits.sum(), wrong.sum()))
         return 0.0 if math.isnan(figure) else figure

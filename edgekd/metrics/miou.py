@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Scores
-
-PLACES = 2**18  # that are looked at together: of 20 classes 20 MiB
+from edgekd.metrics._decided import confusion
 
 
 @dataclass(frozen=True)
@@ -32,17 +30,3 @@ class Miou:
         hits = np.diag(counts)
         union = counts.sum(axis=0) + counts.sum(axis=1) - hits
         return float((hits[union > 0] / union[union > 0]).mean()) if union.any() else 0.0
-
-
-def confusion(scores: Scores, wanted: AnyArray) -> NDArray[np.int64]:
-    """(C, C) how many places of each class, a row, are answered as each, a column; some samples at a time, so that
-    beside the scores little is held.
-    """
-    classes = scores.shape[-1]
-    step = max(1, PLACES // max(1, wanted[:1].size))
-    counts = np.zeros(classes * classes, np.int64)
-    for start in range(0, len(scores), step):
-        answered, right = scores[start : start + step].argmax(-1), wanted[start : start + step]
-        known = right >= 0
-        counts += np.bincount(right[known] * classes + answered[known], minlength=classes * classes)
-    return counts.reshape(classes, classes)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
@@ -31,10 +30,14 @@ class DenseClasses(Task, ABC):
         shape = scores.shape[1:]
         return self.rows(scores, shape).reshape(len(scores), -1, shape[self.axis])
 
+    def there(self, rows: AnyArray) -> Hits:
+        """(N, P) which places a sample has, of (N, P, C) scores: all of them."""
+        return np.ones(rows.shape[:2], np.bool_)
+
     def answers(self, scores: AnyArray) -> AnyArray:
         """(N, P) the best class of each place; ``IGNORED`` where the sample has none."""
         rows = self.by_place(scores)
-        return np.where(there(rows), rows.argmax(axis=-1), IGNORED)
+        return np.where(self.there(rows), rows.argmax(axis=-1), IGNORED)
 
     def picks(self, labels: AnyArray, size: int) -> Hits:
         """(N, size) which classes stand at some place."""
@@ -48,7 +51,7 @@ class DenseClasses(Task, ABC):
         """(N,) the lead of the place that is nearest to another class; 0 of a sample without a place."""
         rows = self.by_place(scores)
         leads = lead(rows.reshape(-1, rows.shape[-1])).reshape(rows.shape[:2])
-        least = np.where(there(rows), leads, np.inf).min(axis=1)
+        least = np.where(self.there(rows), leads, np.inf).min(axis=1)
         return np.where(np.isfinite(least), least, 0).astype(scores.dtype)
 
     def margin(self, scores: Scores) -> Scores:
@@ -66,7 +69,7 @@ class DenseClasses(Task, ABC):
     def distance(self, one: AnyArray, other: AnyArray) -> Floats:
         """(N,) the mean over the places of the Jensen-Shannon divergence, 0..1 bit."""
         mine, theirs = self.by_place(one), self.by_place(other)
-        known = there(theirs)
+        known = self.there(theirs)
         bits = divergence(mine[known], theirs[known])
         sample = np.nonzero(known)[0]
         sums = np.bincount(sample, weights=bits, minlength=len(one))
@@ -106,8 +109,3 @@ class DenseClasses(Task, ABC):
         if (counts > 0).sum() < 2:
             only_class = names[int(counts.argmax())] if counts.any() else "none"
             raise DataError("one class only", where=where, found=only_class, allowed="at least two classes")
-
-
-def there(rows: AnyArray) -> NDArray[np.bool_]:
-    """(N, P) which places a sample has: of (N, P, C) scores those that are not 0 all over."""
-    return np.asarray((rows != 0).any(axis=-1))

@@ -16,7 +16,7 @@ from edgekd.base.marks import Marks
 from edgekd.base.text_words import Word, words_of
 from edgekd.base.wordpiece import Vocabulary
 from edgekd.tasks import _bio
-from edgekd.tasks._base import Floats, Off, Record, Shown
+from edgekd.tasks._base import Floats, Hits, Off, Record, Shown
 from edgekd.tasks._classes import At, Numbered, named
 from edgekd.tasks._dense import DenseClasses
 from edgekd.tasks._predictions import Span, Tags
@@ -92,6 +92,10 @@ class Tagging(DenseClasses):
             return [str(tag) for tag in label]
         allowed = "tags as one text, or a list of them"
         raise DataError("not the tags of a sample", where=where, found=label, allowed=allowed)
+
+    def there(self, rows: AnyArray) -> Hits:
+        """See ``DenseClasses``: those whose scores are not 0 all over, which a network gives for padding."""
+        return np.asarray((rows != 0).any(axis=-1))
 
     def decode(self, shares: Floats, names: Sequence[str]) -> Tags:
         """See ``Task``: each place that the sample has is a word of one character."""

@@ -102,5 +102,20 @@ def test_at_most_eight_evenly() -> None:
 def test_maps_and_sequences_count_by_their_means() -> None:
     value = torch.arange(24.0).reshape(2, 3, 4)
     assert torch.equal(layers._means(value), value.mean(1))
+    assert torch.equal(layers._means(value, channels_first=True), value.mean(2))
     assert torch.equal(layers._means(value[..., None]), value.mean(2))
     assert torch.equal(layers._means(value[:, :, 0]), value[:, :, 0])
+
+
+def test_channels_of_a_sequence_are_told_from_its_steps() -> None:
+    """Both kinds of layers in one network, as of speech: convolutions along time, then a transformer's."""
+    front = nn.Sequential(nn.Conv1d(1, 5, 3), nn.BatchNorm1d(5), nn.ReLU())
+    rows = nn.Sequential(Swapped(), nn.Linear(5, 7), nn.LayerNorm(7))
+    net = nn.Sequential(nn.Flatten(2), nn.Flatten(1), nn.Unflatten(1, (1, 36)), front, rows, Swapped(), nn.MaxPool1d(2))
+    found = layers.features(net.eval(), feed(), np.arange(4), ["3", "4", "6"])
+    assert {path: part.shape for path, part in found.items()} == {"3": (4, 5), "4": (4, 7), "6": (4, 7)}
+
+
+class Swapped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)

@@ -18,7 +18,7 @@ from sklearn.metrics import mean_squared_error
 import edgekd
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
-from edgekd.metrics import classifies, miou
+from edgekd.metrics import _decided, classifies
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import metric_of_teacher
 from edgekd.tasks import Heads, make_task
@@ -231,14 +231,15 @@ def test_miou_counts_places_of_all_samples_together() -> None:
 
 @given(seed=st.integers(0, 1000), places=st.integers(1, 40), size=st.integers(1, 50))
 @settings(max_examples=25, deadline=None)
-def test_miou_is_the_same_however_many_samples_are_looked_at_together(seed: int, places: int, size: int) -> None:
+def test_counts_are_the_same_however_many_samples_are_looked_at_together(seed: int, places: int, size: int) -> None:
     rng = np.random.default_rng(seed)
     scores, labels = rng.standard_normal((7, places, 4)), rng.integers(-1, 4, (7, places))
-    whole = miou.confusion(scores, labels)
+    whole, known = _decided.confusion(scores, labels), labels >= 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(miou, "PLACES", size)
-        assert np.array_equal(miou.confusion(scores, labels), whole)
-    known = labels >= 0
+        patch.setattr(_decided, "PLACES", size)
+        assert np.array_equal(_decided.confusion(scores, labels), whole)
+        hits, wrong = _decided.counted(scores[known], labels[known])
+    assert np.array_equal(hits, np.diag(whole)) and np.array_equal(wrong, whole.sum(0) + whole.sum(1) - 2 * hits)
     assert whole.sum() == known.sum() and np.trace(whole) == (scores.argmax(-1) == labels)[known].sum()
 
 

@@ -42,6 +42,13 @@ def test_one_sentence_of_a_wish_in_doubt(
     assert about_drop("here, int8", Budget(max_drop=0.5), *drops) is None
 
 
+@pytest.mark.parametrize(("samples", "is_share", "is_told"), [(20, True, True), (400, True, False), (20, False, False)])
+def test_few_answers_that_differ_nowhere_decide_nothing(samples: int, is_share: bool, is_told: bool) -> None:
+    validation, test = (Drop(split, samples, 0.0, (0.0, 0.0), is_share) for split in ("validation", "test"))
+    found = about_drop("here, int8", Budget(max_drop=0.01), validation, test)
+    assert (found is not None and "validation is too small" in found) == is_told
+
+
 def evaluation(metric: object) -> EvaluationSet:
     x = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
     split = Split(x, x.argmax(1))

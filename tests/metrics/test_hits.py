@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from edgekd.base.scores import softmax
 from edgekd.metrics import Evaluator
+from edgekd.metrics._base import Metric
 from edgekd.metrics._hits import EDGES, area_of_resamples, area_under_precision, area_under_roc
 from edgekd.metrics.auc import Auc
+from edgekd.metrics.average_precision import AveragePrecision
 from edgekd.tasks import Heads
 from edgekd.tasks.anomaly import Anomaly
 from edgekd.tasks.anomaly_map import AnomalyMap
@@ -83,3 +86,15 @@ def test_the_evaluator_scores_resamples_of_pixels_by_counts_and_all_else_anew() 
     for index in (np.arange(30), rng.integers(0, 30, 30)):
         assert of(index) == pytest.approx(evaluator(scores[index], labels[index], None, scores), abs=2 / EDGES)
     assert set(evaluator._resampling(scores, labels)) == {"map"}
+
+
+@pytest.mark.parametrize("metric", [Auc(), AveragePrecision()])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_what_is_added_to_all_scores_of_a_sample_says_nothing(metric: Metric, classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    labels = rng.integers(0, classes, 300)
+    scores = (rng.normal(size=(300, classes)) + 2 * np.eye(classes)[labels]).astype(np.float32)
+    moved = (scores + 16 * rng.normal(size=(300, 1))).astype(np.float32)
+    assert metric(moved, labels, scores) == pytest.approx(metric(scores, labels, scores), abs=1e-3)
+    logs = np.log(softmax(scores)).astype(np.float32)  # as a teacher of shares says the same
+    assert metric(logs, labels, scores) == pytest.approx(metric(scores, labels, scores), abs=1e-6)

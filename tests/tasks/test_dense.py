@@ -54,6 +54,9 @@ class Line(Grid):
     axes: ClassVar[tuple[str, ...]] = ("batch", "token", "class")
     axis: ClassVar[int] = 1
 
+    def there(self, rows: AnyArray) -> np.ndarray:
+        return np.asarray((rows != 0).any(axis=-1))
+
     def shape(self, names: int, labels: tuple[int, ...]) -> tuple[int, ...]:
         return (*labels, names)
 

@@ -45,6 +45,16 @@ def test_agreement_and_clear_differences_are_shares_of_the_pixels() -> None:
     assert clear > 0 and parity.clearly_differs(flat(SCORES), flat(SCORES), 0.05, HEADS) == 0
 
 
+def test_a_pixel_of_equal_scores_is_a_pixel() -> None:
+    """Two classes that int8 puts in one step: the first of them is what ``decode`` says, and so what is held."""
+    task, clear, tied = Segmentation(), np.full((1, 2, 3, 3), 1.0, np.float32), np.zeros((1, 2, 3, 3), np.float32)
+    clear[:, 1] = -1.0
+    assert (task.answers(tied) == task.answers(clear)).all() and (task.answers(tied) == 0).all()
+    assert task.agreement(tied, clear) == 1.0 and task.lead(tied) == 0.0 and task.same(tied, clear).all()  # type: ignore[union-attr]
+    assert (task.decode(tied[0], ("a", "b")).classes == 0).all()
+    assert task.distance(tied, clear)[0] > 0
+
+
 def test_golden_maps_may_change_where_they_were_in_doubt() -> None:
     wanted = np.zeros((1, *SHAPE), np.float32)
     wanted[0, 0], wanted[0, 1] = 8, -8

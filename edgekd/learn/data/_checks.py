@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.base import plugins, table_rows
 from edgekd.base.arrays import AnyArray
@@ -83,7 +84,16 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
         outside = tuple(_points.outside(dataset, where)) if task.geometry == "points" else ()
         if dataset.answers is None and not dataset.heads:  # else each head was told of where its labels were read
             outside = (*outside, *_known_labels.alike(dataset, task))
+    elif task.pairs and not dataset.heads and dataset.answers is None:  # what is judged is judged by pairs
+        validation, test = (replace(one, together=_neighbours(len(one))) for one in (dataset.validation, dataset.test))
+        dataset = replace(dataset, validation=validation, test=test)
     return replace(dataset, notes=tuple(dict.fromkeys((*dataset.notes, *outside, *_repeated(dataset)))))
+
+
+def _neighbours(count: int) -> NDArray[np.int64] | None:
+    """(count,) see ``Split.together``: without labels the first sample and the second are a pair, the third and the
+    fourth. None of an odd number, of which the last one would part all pairs that are drawn behind it."""
+    return None if count % 2 else np.arange(count) // 2
 
 
 def _check_split(dataset: Dataset, split: Split, where: str) -> None:
