@@ -42,6 +42,7 @@ def to_onnx(
     rewrite(model, asked)
     model.metadata_props.update(sorted(metadata.items()))
     model.ir_version = IR_VERSION
+    _hold_size(_numbers(model))  # protobuf, and the checker with it, has no words for more than 2 GiB
     try:
         proto = checked(model)
     except ExportError:  # whose fault is it? Checked behind each pass, the same again says so
@@ -50,9 +51,19 @@ def to_onnx(
         rewrite(again, asked, checked)
         raise
     data: bytes = proto.SerializeToString(deterministic=True)
-    if len(data) > MAX_BYTES:
-        raise ExportError("the file is too large", found=units.size(len(data)), allowed="at most 100 MB")
+    _hold_size(len(data))
     return data
+
+
+def _numbers(model: ir.Model) -> int:
+    """How many bytes a model's constants take."""
+    values = (value for graph in model.graphs() for value in graph.initializers.values())
+    return sum(value.const_value.nbytes for value in values if value.const_value is not None)
+
+
+def _hold_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise ExportError("the file is too large", found=units.size(size), allowed="at most 100 MB")
 
 
 def checked(model: ir.Model) -> onnx.ModelProto:

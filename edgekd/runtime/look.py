@@ -36,6 +36,7 @@ NAMES = {"node": (7, 4), "function": (10, 1)}  # domain, and operator or name
 OVERLOAD = {"node": 8, "function": 13}
 TRAINING, EXTERNAL, LOCATION = 20, 13, 14
 INPUT, BODY = 1, 6
+COMPILED = "EPContext"  # of an execution provider: opaque, and perhaps the name of a file
 
 
 def check(data: bytes, where: str) -> None:
@@ -47,7 +48,7 @@ def check(data: bytes, where: str) -> None:
     Raises:
         IntegrityError: it reads other files, holds more nodes than ``NODES`` or deeper graphs than ``DEPTH``, loops
             more than ``ROUNDS`` times or for ever, calls functions in a circle, holds one twice or an overload, trains,
-            or is no ONNX file.
+            holds what a provider compiled elsewhere, or is no ONNX file.
     """
     if is_ort_format(data):
         raise IntegrityError("no ONNX file: ONNX Runtime's own format under another name", where=where)
@@ -140,6 +141,8 @@ class _Look:
         domain, name = names
         key = f"{'' if domain == 'ai.onnx' else domain}:{name}"  # as ONNX Runtime joins them
         if kind == "node":
+            if name == COMPILED:  # in any domain
+                raise IntegrityError("a node that was compiled elsewhere", where=self.where, found=key)
             self.count(body)
             body.calls.append((key, inside.rounds))
             if name == "Loop" and inside.graph is not None:

@@ -2,7 +2,7 @@
 
 Read by expat, element by element, and nothing is kept but what loops need: entities (a text that writes itself out to
 gigabytes) and other declarations are refused, as are elements in elements without end, and constants outside of the
-``.bin`` or larger than what stands for them there.
+``.bin``, of a size that nobody can tell, or larger than what stands for them there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,19 @@ from edgekd.runtime.look import DEPTH, NODES, ROUNDS
 
 LEVELS = 4 * DEPTH  # of elements: a body stands four levels below its loop
 ELEMENTS = 50 * NODES
-_BITS = re.compile("[0-9]{1,18}")  # f32, nf4, f8e4m3
+_DIGITS = re.compile("[0-9]{1,18}")
+_BITS = {  # of a number, by the types' names as OpenVINO writes them: those of a string nobody can tell
+    **{f"i{bits}": bits for bits in (4, 8, 16, 32, 64)},
+    **{f"u{bits}": bits for bits in (1, 2, 3, 4, 6, 8, 16, 32, 64)},
+    **dict.fromkeys(("boolean", "f8e4m3", "f8e5m2", "f8e8m0"), 8),
+    **dict.fromkeys(("nf4", "f4e2m1"), 4),
+    **dict.fromkeys(("bf16", "f16"), 16),
+    "f32": 32,
+    "f64": 64,
+}
+_SPELLED = {"const": "Const", "constant": "Const", "loop": "Loop"}
+_KINDS = frozenset(_SPELLED.values())
+_OUTSIDE = frozenset({"value", "ptr"})  # where OpenVINO would take a constant's numbers from instead
 
 
 def check(xml: bytes, weights: bytes | None, where: str) -> None:
@@ -30,7 +42,8 @@ def check(xml: bytes, weights: bytes | None, where: str) -> None:
 
     Raises:
         IntegrityError: no XML, with declarations, more or deeper elements than a network has, constants that are not
-            in the weights, loops of more than ``ROUNDS`` rounds, edges before layers, or another root than ``net``.
+            in the weights or of no known size, types of layers in another spelling, loops of more than ``ROUNDS``
+            rounds, edges before layers, or another root than ``net``.
     """
     look = _Look(where, weights)
     parser = expat.ParserCreate()
@@ -83,6 +96,7 @@ class _Look:
         if tag == "layers":
             self.nets.append(_Net())
         elif tag == "layer":
+            self.spelled(attributes.get("type", ""))
             self.layer.append((attributes.get("id", ""), attributes.get("type", "")))
             if self.nets and attributes.get("type") == "Loop":
                 self.nets[-1].loops[_number(attributes.get("id", ""))] = 1
@@ -113,29 +127,39 @@ class _Look:
         """A DOCTYPE, or an entity in it."""
         raise IntegrityError("an XML declaration that no network needs", where=self.where, found=what[0])
 
+    def spelled(self, kind: str) -> None:
+        """OpenVINO makes a layer of its type however that is written; what is looked at is written in one way."""
+        if _SPELLED.get(kind.lower(), kind) != kind:
+            raise IntegrityError("a layer's type in another spelling", where=self.where, found=kind, allowed=_KINDS)
+
     def constant(self, attributes: dict[str, str]) -> None:
-        """Hold one against the weights."""
-        if self.weights is None:
-            return
+        """Hold one against the weights, where alone its numbers may stand."""
+        if outside := sorted(_OUTSIDE & attributes.keys()):
+            raise IntegrityError("a constant outside of the weights", where=self.where, found=outside[0])
         try:
-            at, size = int(attributes.get("offset", "0")), int(attributes.get("size", "0"))
+            at, size = (_number(attributes.get(name, "")) for name in ("offset", "size"))
             shape = [int(part) for part in attributes.get("shape", "").split(",") if part.strip()]
-            kind = attributes.get("element_type", "")
-            bits = int(named.group()) if (named := _BITS.search(kind)) else 8 * (kind == "boolean")
         except ValueError as err:
             raise IntegrityError(f"not a constant: {err}", where=self.where) from err
-        if at < 0 or size < 0 or at + size > len(self.weights):
-            span = f"{size} bytes at {at}"
-            raise IntegrityError(
-                "a constant outside of the weights", where=self.where, found=span, allowed=str(len(self.weights))
-            )
+        kind = attributes.get("element_type", "")
+        bits = _BITS.get(kind)
+        if bits is None:
+            raise IntegrityError("a constant of no numbers", where=self.where, found=kind, allowed=_BITS)
         if any(part < 0 for part in shape) or math.prod(shape) * bits > 8 * size + 7:
             raise IntegrityError(
                 "a constant of more numbers than it has", where=self.where, found=attributes.get("shape")
             )
-        if kind[:1] in ("i", "u") and 8 * size == bits and self.nets:
+        if self.weights is None:
+            return
+        if at + size > len(self.weights):
+            span = f"{size} bytes at {at}"
+            raise IntegrityError(
+                "a constant outside of the weights", where=self.where, found=span, allowed=str(len(self.weights))
+            )
+        if kind[0] in ("i", "u") and 8 * size == bits and self.nets:
             number = int.from_bytes(self.weights[at : at + size], "little", signed=kind[0] == "i")
-            self.nets[-1].constants[_number(self.layer[-1][0])] = number
+            constants, layer = self.nets[-1].constants, _number(self.layer[-1][0])
+            constants[layer] = max(number, constants.get(layer, number))  # of two, whichever OpenVINO takes
 
     def edge(self, attributes: dict[str, str]) -> None:
         """Port 0 of a loop is how many rounds it makes, each with all those of the loops in its body."""
@@ -149,7 +173,7 @@ class _Look:
 
 
 def _number(text: str) -> int:
-    """An id or a port. Read otherwise by OpenVINO ("1x" is 1 to it), another one than was looked at would count."""
-    if not _BITS.fullmatch(text):
-        raise ValueError(f"no number of a layer: {text[:20]!r}")
+    """An id, a port or a place. Read otherwise by OpenVINO ("1x" is 1 to it), another one than here would count."""
+    if not _DIGITS.fullmatch(text):
+        raise ValueError(f"no whole number: {text[:20]!r}")
     return int(text)

@@ -274,3 +274,15 @@ def test_behind_every_pass_the_graph_is_valid() -> None:
     behind: list[onnx.ModelProto] = []
     rewrite(model(), [row.kind for row in COLUMN], lambda model: behind.append(lower.checked(model)))
     assert len(behind) == len(COLUMN)
+
+
+def test_a_file_that_protobuf_has_no_words_for_is_too_large(exported: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond 2 GiB neither ONNX's checker nor protobuf itself takes it: the constants are counted before."""
+
+    def beyond(*_: object) -> onnx.ModelProto:
+        raise ValueError("This protobuf of onnx model is too large (>2GiB).")
+
+    monkeypatch.setattr(lower, "checked", beyond)
+    monkeypatch.setattr(lower, "MAX_BYTES", 50)
+    with pytest.raises(ExportError, match=r"^the file is too large; found '\d+ B'; allowed: at most 100 MB$"):
+        lower.to_onnx(exported, opset=20, metadata={})

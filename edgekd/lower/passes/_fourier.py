@@ -115,7 +115,7 @@ def _transform(node: ir.Node, usual_axis: int) -> _Transform | None:
 def _product(waves: _Waves, node: ir.Node, suits: Suits, usual_axis: int) -> None:
     """Of (.., n, .., c) entries, real (c = 1) or complex (2), along an axis: (.., c n) @ (c n, c' m)."""
     x, asked = node.inputs[0], _transform(node, usual_axis)
-    if x is None or x.shape is None or asked is None or not suits(asked.length):
+    if x is None or x.shape is None or not _is_float(x) or asked is None or not suits(asked.length):
         return
     rank, size = len(x.shape), x.shape[asked.axis]
     x = x if asked.inverse else _real(x)
@@ -141,6 +141,11 @@ def _product(waves: _Waves, node: ir.Node, suits: Suits, usual_axis: int) -> Non
     entries = add("Reshape", add("MatMul", rows, matrix), parts)
     replace(node.outputs[0], add("Transpose", entries, perm=[place.index(i) for i in range(rank)]))
     waves.graph.remove(node, safe=True)
+
+
+def _is_float(x: ir.Value) -> bool:
+    """Whether a tensor has the type of the cosines and sines, as one has of which nothing is known."""
+    return x.dtype in (None, ir.DataType.FLOAT)
 
 
 def _of_half(waves: _Waves, node: ir.Node, length: int, parts: tuple[ir.Value, ir.Value]) -> ir.Value:
@@ -173,9 +178,11 @@ def _convolution(waves: _Waves, node: ir.Node, suits: Suits) -> None:
     given = constant(node.inputs[3]) if len(node.inputs) > 3 else None
     weights = constant(window)
     size = int(given.reshape(-1)[0]) if given is not None else 0 if weights is None else weights.size
-    if x is None or x.shape is None or len(x.shape) != 3 or x.shape[-1] != 1 or step is None or size == 0:
+    if x is None or x.shape is None or len(x.shape) != 3 or x.shape[-1] != 1 or not _is_float(x):
         return
-    if not suits(size) or (window is not None and (weights is None or weights.size != size)):
+    if step is None or size == 0 or not suits(size):
+        return
+    if window is not None and (weights is None or weights.size != size):
         return
     half = bool(attribute_int(node, "onesided", 1))
     add = waves.adder(node)

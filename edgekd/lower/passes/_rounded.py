@@ -83,6 +83,8 @@ def zeros_around(pad: ir.Node) -> tuple[list[int], list[int]] | None:
 
 
 def only_reader(value: ir.Value) -> ir.Node | None:
-    """The one node that reads a value, or None."""
+    """The one node that reads a value, where it stands in the same graph and not in a branch of it; or None."""
     readers = [use.node for use in value.uses()]
-    return readers[0] if len(readers) == 1 and not value.is_graph_output() else None
+    if len(readers) != 1 or readers[0].graph is not value.graph or value.is_graph_output():
+        return None
+    return readers[0]

@@ -32,7 +32,9 @@ class ApartIn3d:
     def __call__(self, model: ir.Model) -> None:
         axis = None
         for node in list(model.graph):
-            if node.op_type in OF_TWO and len(node.outputs[0].shape or ()) == 2 and _is_lost(node):
+            if node.op_type not in OF_TWO or len(node.outputs[0].shape or ()) != 2 or not _is_lost(node):
+                continue
+            if all(value is not None and _rank(value) is not None for value in node.inputs):
                 axis = axis or add_constant(model.graph, "apart_axis", np.array([1], np.int64))
                 _wrap(model.graph, node, axis)
 
@@ -84,9 +86,24 @@ def _is_direct(value: ir.Value) -> bool:
     return True
 
 
+def _rank(value: ir.Value) -> int | None:
+    """How many axes a tensor has; behind what is done by entries as many as before it. None where nobody knows."""
+    if (array := constant(value)) is not None:
+        return array.ndim
+    while value.shape is None:
+        node = producer(value)
+        given = node.inputs[0] if node is not None and node.op_type in BY_ENTRY - OF_TWO else None
+        if given is None:
+            return 2 if _is_product(value) else None
+        value = given
+    return len(value.shape)
+
+
 def _wrap(graph: ir.Graph, node: ir.Node, axis: ir.Value) -> None:
+    """Numbers, and rows of one axis, fit what has three axes as they are, as does a constant row of two."""
     for place, value in enumerate(node.inputs):
-        if value is not None and constant(value) is None:
+        array = constant(value)
+        if value is not None and _rank(value) == 2 and (array is None or len(array) > 1):
             wide = ir.node("Unsqueeze", [value, axis])
             graph.insert_before(node, wide)
             node.replace_input_with(place, wide.outputs[0])

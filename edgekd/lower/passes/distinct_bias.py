@@ -48,7 +48,7 @@ def added(node: ir.Node) -> tuple[ir.Node, int] | None:
     """The Add that alone reads a node and adds a constant, and which of its inputs that is."""
     out = node.outputs[0]
     users = [use.node for use in out.uses()]
-    if len(users) != 1 or users[0].op_type != "Add":
+    if len(users) != 1 or users[0].graph is not node.graph or users[0].op_type != "Add":
         return None
     index = next((i for i, value in enumerate(users[0].inputs) if value is not out), None)
     return None if index is None or constant(users[0].inputs[index]) is None else (users[0], index)

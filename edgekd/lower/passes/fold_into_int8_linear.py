@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnxscript import ir
 
 from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, int8_matrix, replace
+from edgekd.lower.passes._rounded import only_reader
 
 Floats = NDArray[np.float32]
 
@@ -33,10 +34,9 @@ class FoldIntoInt8Linear:
 def _fold_next(graph: ir.Graph, gemm: ir.Node) -> bool:
     """Take the Mul or Add that alone reads a layer into it; whether there was one."""
     out = gemm.outputs[0]
-    users = [use.node for use in out.uses()]
-    if len(users) != 1 or users[0].op_type not in ("Mul", "Add") or out.is_graph_output():
+    user = only_reader(out)
+    if user is None or user.op_type not in ("Mul", "Add"):
         return False
-    user = users[0]
     other = next((value for value in user.inputs if value is not out), None)
     values = constant(other)
     matrix = int8_matrix(gemm.inputs[1])

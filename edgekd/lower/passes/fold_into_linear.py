@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnxscript import ir
 
 from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, replace
+from edgekd.lower.passes._rounded import only_reader
 
 Numbers = NDArray[np.generic]
 
@@ -31,12 +32,10 @@ class FoldIntoLinear:
 
 def _fold_next(graph: ir.Graph, gemm: ir.Node) -> bool:
     """Take the Mul or Add that alone reads a layer into it; whether there was one."""
-    out = gemm.outputs[0]
-    users = [use.node for use in out.uses()]
-    weight = constant(gemm.inputs[1])
-    if len(users) != 1 or users[0].op_type not in ("Mul", "Add") or out.is_graph_output() or not _is_plain(gemm):
+    out, weight = gemm.outputs[0], constant(gemm.inputs[1])
+    user = only_reader(out)
+    if user is None or user.op_type not in ("Mul", "Add") or not _is_plain(gemm):
         return False
-    user = users[0]
     values = constant(next((value for value in user.inputs if value is not out), None))
     if weight is None or values is None or weight.dtype.kind != "f" or values.dtype != weight.dtype:
         return False

@@ -8,6 +8,7 @@ import numpy as np
 from onnxscript import ir
 
 from edgekd.lower.passes._base import add_constant, constant, drop_unused, replace
+from edgekd.lower.passes._rounded import only_reader
 
 
 @dataclass(frozen=True)
@@ -42,17 +43,11 @@ def _one_scale(dq: ir.Node) -> bool:
 
 def _of_sum(graph: ir.Graph, node: ir.Node, scale: ir.Value | None) -> ir.Value | None:
     """The scale over the rows of a mean that alone reads what was found, and is a sum from now on; else the scale."""
-    means, shape = [use.node for use in node.outputs[0].uses()], node.outputs[0].shape
+    mean, shape = only_reader(node.outputs[0]), node.outputs[0].shape
     value = constant(scale)
-    if (
-        len(means) != 1
-        or means[0].op_type != "ReduceMean"
-        or len(means[0].inputs) < 2
-        or value is None
-        or shape is None
-    ):
+    if mean is None or mean.op_type != "ReduceMean" or len(mean.inputs) < 2 or value is None or shape is None:
         return scale
-    axes = constant(means[0].inputs[1])
+    axes = constant(mean.inputs[1])
     sizes = [] if axes is None else [shape[int(axis)] for axis in axes.reshape(-1)]
     count = 1
     for size in sizes:
@@ -61,7 +56,6 @@ def _of_sum(graph: ir.Graph, node: ir.Node, scale: ir.Value | None) -> ir.Value 
         count *= size
     if count < 2:
         return scale
-    mean = means[0]
     total = ir.node("ReduceSum", mean.inputs, attributes=dict(mean.attributes))
     graph.insert_before(mean, [total])
     replace(mean.outputs[0], total.outputs[0])

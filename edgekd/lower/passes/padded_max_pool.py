@@ -12,7 +12,12 @@ from edgekd.lower.passes._base import add_constant, attribute_int, constant, dro
 from edgekd.lower.passes._rounded import grid, pads_itself, restored, zeros_around
 
 NOT_BELOW_ZERO = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt", "Softplus")
-LOWEST = float(np.finfo(np.float32).min)
+Float = type[np.float16] | type[np.float32] | type[np.float64]
+FLOATS: dict[ir.DataType, Float] = {
+    ir.DataType.FLOAT16: np.float16,
+    ir.DataType.FLOAT: np.float32,
+    ir.DataType.DOUBLE: np.float64,
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ def _padding(pool: ir.Node) -> ir.Node | None:
 
 def _one(graph: ir.Graph, pool: ir.Node, pad: ir.Node, number: int) -> None:
     x, pads = pad.inputs[0], zeros_around(pad)
-    if x is None or pads is None:
+    if x is None or pads is None or (dtype := _dtype(x)) is None:
         return
     before, behind = pads
     rank = len(before)
@@ -57,12 +62,12 @@ def _one(graph: ir.Graph, pool: ir.Node, pad: ir.Node, number: int) -> None:
     total = [ours + more for ours, more in zip(mine, (*before, *behind), strict=True)]
     movable = not pads_itself(pool) and not attribute_int(pool, "ceil_mode", 0) and len(pool.outputs) == 1
     if not movable or any(amount >= kernel[axis % rank] for axis, amount in enumerate(total)):
-        return _hide_zero(graph, pad)
+        return _hide_zero(graph, pad, dtype)
     border = None
     if not _is_not_below_zero(x) or max(spread) > 1:  # a window with gaps may see zeros alone
         sizes = [] if x.shape is None else [size for size in x.shape[2:] if isinstance(size, int)]
         if len(sizes) != rank:
-            return _hide_zero(graph, pad)
+            return _hide_zero(graph, pad, dtype)
         border = np.zeros((), bool)
         for axis, size in enumerate(sizes):
             places = (size, before[axis], behind[axis])
@@ -71,7 +76,7 @@ def _one(graph: ir.Graph, pool: ir.Node, pad: ir.Node, number: int) -> None:
     pool.attributes["pads"] = ir.AttrInt64s("pads", total)
     pool.replace_input_with(0, x)
     if border is not None:
-        values = np.where(border[None, None], np.float32(0), np.float32(LOWEST))
+        values = np.where(border[None, None], 0, np.finfo(dtype).min).astype(dtype)
         cut = ir.node("Max", [pool.outputs[0], add_constant(graph, f"border_{number}", values)])
         insert_behind(graph, pool, cut)
 
@@ -92,6 +97,11 @@ def _sizes(pool: ir.Node, name: str, count: int, default: int = 1) -> list[int]:
     return [default] * count if attribute is None else [int(size) for size in attribute.as_ints()]
 
 
+def _dtype(x: ir.Value) -> Float | None:
+    """Of a tensor's numbers, float32 where nothing is known; None where they are no floats."""
+    return np.float32 if x.dtype is None else FLOATS.get(x.dtype)
+
+
 def _is_not_below_zero(x: ir.Value) -> bool:
     node, known = producer(x), restored(x)
     if known is not None:
@@ -102,10 +112,10 @@ def _is_not_below_zero(x: ir.Value) -> bool:
     return node is not None and node.op_type in NOT_BELOW_ZERO
 
 
-def _hide_zero(graph: ir.Graph, pad: ir.Node) -> None:
+def _hide_zero(graph: ir.Graph, pad: ir.Node, dtype: Float) -> None:
     """Let ONNX Runtime pad by itself, since it can't tell what the pool may take over."""
     value = constant(pad.inputs[2]) if len(pad.inputs) > 2 else None
     hidden = value is not None and bool(np.signbit(value).all())
     if pad.inputs[0] is not None and not hidden and not _is_not_below_zero(pad.inputs[0]):
         pad.resize_inputs(3)
-        pad.replace_input_with(2, add_constant(graph, f"{pad.name}_zero", np.array(-0.0, np.float32)))
+        pad.replace_input_with(2, add_constant(graph, f"{pad.name}_zero", np.array(-0.0, dtype)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -26,13 +27,15 @@ def answers(model: onnx.ModelProto, x: NDArray[np.float32], optimised: bool) -> 
     return np.asarray(found, np.float32)
 
 
-def padded(sizes: tuple[int, ...], pads: list[int], pool: dict[str, object], free: bool) -> onnx.ModelProto:
+def padded(
+    sizes: tuple[int, ...], pads: list[int], pool: dict[str, object], free: bool, kind: int = onnx.TensorProto.FLOAT
+) -> onnx.ModelProto:
     """``MaxPool(Pad(x))`` over these sizes, with zeros before and behind each."""
     rank = len(sizes)
     amounts = [0, 0, *pads[:rank], 0, 0, *pads[rank:]]
     nodes = [helper.make_node("Pad", ["x", "p"], ["padded"]), helper.make_node("MaxPool", ["padded"], ["y"], **pool)]
-    inputs = [helper.make_tensor_value_info("x", 1, ["n", 2, *(["k"] * rank if free else sizes)])]
-    outputs = [helper.make_tensor_value_info("y", 1, None)]
+    inputs = [helper.make_tensor_value_info("x", kind, ["n", 2, *(["k"] * rank if free else sizes)])]
+    outputs = [helper.make_tensor_value_info("y", kind, None)]
     initial = [helper.make_tensor("p", onnx.TensorProto.INT64, [len(amounts)], amounts)]
     graph = helper.make_graph(nodes, "g", inputs, outputs, initial)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
@@ -64,3 +67,28 @@ def test_it_takes_the_pass() -> None:
     model = padded((5, 5), [1, 1, 1, 1], {"kernel_shape": [3, 3]}, free=False)
     x = -np.ones((1, 2, 5, 5), np.float32)
     assert not np.array_equal(answers(model, x, optimised=True), answers(model, x, optimised=False))
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("free", [False, True])
+def test_constants_have_the_type_of_what_is_pooled(name: str, free: bool) -> None:
+    dtype = np.dtype(name)
+    kind = helper.np_dtype_to_tensor_dtype(dtype)
+    changed = ir.from_proto(padded((5,), [1, 1], {"kernel_shape": [3]}, free, kind))
+    plugins.build("passes", {"kind": "padded_max_pool"}, "test")(changed)
+    arrays = [onnx.numpy_helper.to_array(tensor) for tensor in ir.to_proto(changed).graph.initializer]
+    (numbers,) = (array for array in arrays if array.dtype.kind == "f")
+    assert numbers.dtype == dtype
+    if free:
+        assert numbers.tolist() == [0] and np.signbit(numbers).all()
+    else:
+        assert set(numbers.flat) == {dtype.type(0), np.finfo(dtype).min}
+
+
+def test_whole_numbers_have_no_zero_of_two_signs() -> None:
+    for free in (False, True):
+        before = padded((5,), [1, 1], {"kernel_shape": [3]}, free, onnx.TensorProto.INT8)
+        changed = ir.from_proto(before)
+        plugins.build("passes", {"kind": "padded_max_pool"}, "test")(changed)
+        assert [node.op_type for node in changed.graph] == ["Pad", "MaxPool"]
+        assert [*changed.graph.initializers] == ["p"]
