@@ -313,7 +313,7 @@ def to_json(ops: Ops) -> str:
 
 
 def _scale(x: AnyArray, divide: float) -> AnyArray:
-    if divide >= 32_768:
+    if divide >= 32_768 and x.ndim == 2:  # sounds, (N, T): pictures of 16 bits are divided by as much
         _check_sound(x)
     return x.astype(np.float32) / np.float32(divide)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekd.build.ensemble import TeacherOutputs
 from edgekd.compress import Context, Pass
 from edgekd.learn import predictions
-from edgekd.learn.answers import have_answer
+from edgekd.learn.answers import Answers, have_answer
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term, on_answers
 from edgekd.spec.target import Numerics
@@ -30,6 +30,9 @@ def make(
 ) -> Context:
     """As many training samples as the pass wants, without augmentation, and what is known of them.
 
+    Where fewer are answered of every head, those of any will do, and no pass is told the teachers' answers: they read
+    whole rows.
+
     Args:
         feed: with the labels that students are told.
         numerics, channel_multiple: of the step.
@@ -37,8 +40,13 @@ def make(
         watching: the teachers, where they are trained.
     """
     labels, logits = feed.labels("train"), None if teacher_outputs is None else teacher_outputs.split("train")
-    known = np.arange(feed.length("train")) if logits is None else np.flatnonzero(have_answer(logits))
-    index = known[some(len(known), change.samples)]
+    usable = np.ones(feed.length("train"), bool)
+    if logits is not None:
+        usable, of_any = have_answer(logits), _of_any(logits, terms)
+        if usable.sum() < min(change.samples, of_any.sum()):
+            usable, logits = of_any, None
+    numbers = np.flatnonzero(usable)
+    index = numbers[some(len(numbers), change.samples)]
     parts = [index[start : start + BATCH] for start in range(0, len(index), BATCH)]
     return Context(
         numerics,
@@ -49,6 +57,12 @@ def make(
         exclusive=all(term.task.exclusive for term in terms),
         loss=on_answers(terms) if any(not term.on_features for term in terms) else None,
     )
+
+
+def _of_any(answers: Answers, terms: Sequence[Term]) -> NDArray[np.bool_]:
+    """(N,) which samples have an answer of some head that a loss compares."""
+    each = [have_answer(answers, term.columns) for term in terms if "teacher" in term.loss.needs]
+    return np.logical_or.reduce(each) if each else have_answer(answers)
 
 
 class Samples(Sequence[tuple[torch.Tensor, ...]]):

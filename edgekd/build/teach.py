@@ -11,6 +11,7 @@ from edgekd.build.workspace import Workspace
 from edgekd.learn import train
 from edgekd.learn.frozen import FrozenBody, embedded
 from edgekd.learn.objective import make_terms
+from edgekd.learn.rescaled import Rescaled
 from edgekd.learn.teacher import bare
 from edgekd.metrics import metric_of_teacher
 from edgekd.tasks import Heads
@@ -27,7 +28,8 @@ def teacher(workspace: Workspace, step: TeachStep) -> Trained:
         whole = bare(module)
         if isinstance(whole, FrozenBody) and feed.views == 1:  # the head alone, on what the body gives once
             workspace.progress({"step": f"{step.name}: what its body gives", "epoch": None})
-            module, feed = whole.head, embedded(whole, feed, seed)
+            module = module.around(whole.head) if isinstance(module, Rescaled) else whole.head
+            feed = embedded(whole, feed, seed)
         heads, metric = workspace.heads_of(step.name), metric_of_teacher(workspace.metric, workspace.heads.tasks)
         job = train.TrainingJob(
             make_terms(_losses(heads), step.name, heads),

@@ -1,7 +1,7 @@
 """Bias correction: rounding moves the mean of a layer's output, and its bias takes that back.
 
 Nagel et al. 2019, arXiv:1906.04721, section 4.2, with the means found on calibration samples, layer after layer: each
-is corrected for what is left of the shift of those before it, too.
+is corrected for what is left of the shift of those before it, too. Padding of texts plays no part in a mean.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from edgekd.compress._prepared import QatModule
 SAMPLES = 128  # whose tensors are held in memory at once
 
 
-def correct_biases(module: QatModule, batches: Sequence[tuple[Tensor, ...]]) -> list[str]:
+def correct_biases(module: QatModule, batches: Sequence[tuple[Tensor, ...]], masked_by: int | None = None) -> list[str]:
     """Walk through the float and the rounded network side by side; take each layer's shift out of its bias, in place.
 
     Layers without a bias or a BatchNorm behind them, or whose bias is computed, stay as they are.
 
     Args:
         batches: of model inputs; the first samples are used.
+        masked_by: which of them is (N, L), 1 for tokens and 0 for padding; None: none is.
 
     Returns:
         The corrected parameters.
@@ -37,7 +38,8 @@ def correct_biases(module: QatModule, batches: Sequence[tuple[Tensor, ...]]) -> 
     graph, pairs, corrected = module.graph, dict[Node, tuple[Any, Any]](), []
     biased = _biased(module)
     last = {source: node for node in graph.graph.nodes for source in node.all_input_nodes}
-    inputs = iter(_some(batches))
+    given = _some(batches)
+    mask, inputs = None if masked_by is None else given[masked_by], iter(given)
     with torch.no_grad():
         for node in graph.graph.nodes:
             if node.op == "output":
@@ -50,7 +52,7 @@ def correct_biases(module: QatModule, batches: Sequence[tuple[Tensor, ...]]) -> 
                 pairs[node] = _computed(module, node, pairs)
             if node in biased:
                 bias = biased[node]
-                pairs[node] = pairs[node][0], _corrected(node, bias, *pairs[node])
+                pairs[node] = pairs[node][0], _corrected(node, bias, *pairs[node], mask)
                 corrected.append(str(bias.target))
             for source in node.all_input_nodes:
                 if last[source] is node:
@@ -79,10 +81,13 @@ def _called(node: Node, pairs: dict[Node, tuple[object, object]], side: int) -> 
     return node.target(*map_arg(node.args, of), **map_arg(node.kwargs, of))
 
 
-def _corrected(node: Node, bias_node: Node, exact: Tensor, rounded: Tensor) -> Tensor:
-    """The rounded output without its shift, which its bias loses as well."""
-    channel = exact.ndim - 1 if op(node) == "linear" else 1
-    shift = (rounded - exact).mean(dim=[d for d in range(exact.ndim) if d != channel])
+def _corrected(node: Node, bias_node: Node, exact: Tensor, rounded: Tensor, mask: Tensor | None) -> Tensor:
+    """The rounded output without its shift, which its bias loses as well; ``mask``: (N, L)."""
+    channel, apart = exact.ndim - 1 if op(node) == "linear" else 1, rounded - exact
+    if mask is not None and op(node) == "linear" and exact.ndim == 3 and exact.shape[:2] == mask.shape:
+        shift = apart[mask == 1].mean(dim=0)
+    else:
+        shift = apart.mean(dim=[d for d in range(exact.ndim) if d != channel])
     bias = attribute(bias_node.graph.owning_module, bias_node)
     bias.sub_(shift)
     return rounded - shift.reshape([-1 if d == channel else 1 for d in range(exact.ndim)])

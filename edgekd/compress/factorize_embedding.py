@@ -127,6 +127,21 @@ class FactorizedEmbedding(nn.Module):
         """The (tokens, width) table that the two make, for code that reads an embedding's."""
         return self.rows.weight @ self.widen.weight.T
 
+    @property
+    def num_embeddings(self) -> int:
+        """How many tokens there are, as an embedding says it."""
+        return self.rows.num_embeddings
+
+    @property
+    def embedding_dim(self) -> int:
+        """The width of what a token becomes, as an embedding says it."""
+        return self.widen.out_features
+
+    @property
+    def padding_idx(self) -> int | None:
+        """The number of the token that is padding, as an embedding says it."""
+        return self.rows.padding_idx
+
 
 def factors(table: Tensor, counts: Tensor, rank: int) -> tuple[Tensor, Tensor, float]:
     """The nearest product of two factors, where a row's error counts as often as its token comes.

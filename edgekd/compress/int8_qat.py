@@ -34,6 +34,7 @@ from edgekd.compress._unrounded import (
     round_residuals,
     unrounded_sequences,
 )
+from edgekd.learn import embeddings
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Record, Student, evaluated, joined
 from edgekd.spec.mixed import MixedNumerics
@@ -131,7 +132,7 @@ class Int8Qat:
             stay += most_sensitive(sensitivities, self.most_float)
             prepared, _ = self._calibrated(student, context, stay)
         if self.bias_correction:
-            correct_biases(prepared, context.calibration)
+            correct_biases(prepared, context.calibration, embeddings.mask_place(student))
         return student.with_module(prepared, {**record, "float_layers": stay})
 
     def _calibrated(self, student: Student, context: Context, stay: list[str]) -> tuple[QatModule, dict[str, float]]:

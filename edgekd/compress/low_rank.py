@@ -22,7 +22,7 @@ from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural, computes_as
-from edgekd.learn import nets, taps
+from edgekd.learn import embeddings, nets, taps
 from edgekd.learn.student import Record, Student, evaluated
 from edgekd.learn.teacher import bare
 
@@ -79,7 +79,7 @@ class LowRank(Structural):
         module = nets.twin(whole)
         left = {}
         for path, rank in ranks.items():
-            fit = _moments(whole, module, path, context).fit(rank)
+            fit = _moments(student, whole, module, path, context).fit(rank)
             left[path] = fit.left
             _put(module, path, rank)
             with torch.no_grad():
@@ -245,14 +245,14 @@ def _is_plain(layer: nn.Conv2d) -> bool:
     return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
-def _moments(whole: nn.Module, module: nn.Module, path: str, context: Context) -> Moments:
-    """What a layer is given in the network as it is now, and what it gave in the whole one."""
+def _moments(student: Student, whole: nn.Module, module: nn.Module, path: str, context: Context) -> Moments:
+    """What a layer is given in the network as it is now, and what it gave in the whole one; padding of texts is not."""
     layer: Any = _network(whole).get_submodule(path)
     moments = Moments(layer.weight.flatten(1), layer.bias is not None)
     with torch.no_grad():
         for inputs in context.calibration:
             (_, y), (x, _) = _seen(whole, path, inputs), _seen(module, path, inputs)
-            for rows, wanted in _rows(layer, x, y):
+            for rows, wanted in _rows(layer, x, y, embeddings.mask(student, inputs)):
                 moments.add(rows, wanted)
     return moments
 
@@ -275,9 +275,17 @@ def _seen(module: nn.Module, path: str, inputs: tuple[Tensor, ...]) -> tuple[Ten
     return seen[0]
 
 
-def _rows(layer: nn.Linear | nn.Conv2d, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every position of every sample as rows, (n, inputs) and (n, outputs), a few samples at a time."""
+def _rows(
+    layer: nn.Linear | nn.Conv2d, x: Tensor, y: Tensor, mask: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every position of every sample as rows, (n, inputs) and (n, outputs), a few samples at a time.
+
+    Args:
+        mask: (N, L), 1 for tokens; padding is nothing that a layer over (N, L, D) sequences should be fitted to.
+    """
     if isinstance(layer, nn.Linear):
+        if mask is not None and x.ndim == 3 and x.shape[:2] == mask.shape:
+            x, y = x[mask == 1], y[mask == 1]
         yield x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
         return
     if isinstance(layer.padding, str):

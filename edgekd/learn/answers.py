@@ -38,9 +38,15 @@ def whole(answers: Answers) -> Logits:
     return answers if isinstance(answers, np.ndarray) else answers[:]
 
 
-def have_answer(answers: Answers) -> NDArray[np.bool_]:
-    """(N,) which samples have an answer."""
-    return answered(answers) if isinstance(answers, np.ndarray) else answers.answered()
+def have_answer(answers: Answers, columns: slice | None = None) -> NDArray[np.bool_]:
+    """(N,) which samples have an answer: in all columns, or in those of one head of several."""
+    if isinstance(answers, np.ndarray):
+        return answered(answers if columns is None else answers[:, columns])
+    complete, width = answers.answered(), answers.shape[1]
+    if columns is None or complete.all() or columns.indices(width) == (0, width, 1):
+        return complete
+    starts = range(0, len(answers), BLOCK)
+    return np.concatenate([answered(answers[start : start + BLOCK][:, columns]) for start in starts])
 
 
 class Combined:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from edgekd.base.errors import DivergedError
 from edgekd.learn.checkpoint import EpochLosses
+from edgekd.learn.terms import Term
+from edgekd.spec.recipe import Schedule
 
 DIVERGED = 1e4
 RAN_AWAY = 20.0
@@ -38,12 +41,38 @@ def check_finite(
     )
 
 
-def check_sane(record: EpochLosses, first: float, where: str, most: float) -> None:
-    """A finite loss that is many times what the first epoch began with is divergence as well: DivergedError."""
-    if record["loss"] > RAN_AWAY * max(first, 1.0):
-        raise DivergedError(
-            f"training diverged in epoch {record['epoch'] + 1}: the loss is {record['loss']:.3g}, "
-            f"in the first epoch it was {first:.3g}",
-            where=where,
-            hint=f"try a smaller lr than {most:g}",
-        )
+def check_sane(
+    history: Sequence[EpochLosses], terms: Sequence[Term], schedule: Schedule, batches: int, where: str
+) -> None:
+    """A finite loss that is many times what it was in the first epoch in which it counted is divergence as well.
+
+    Each for itself: one that begins later, or counts for more and more, adds to a sum that never held it.
+
+    Args:
+        history: of the epochs so far; the last is looked at.
+        batches: of an epoch.
+
+    Raises:
+        DivergedError: one ran away; names it.
+    """
+    last = history[-1]
+    for term in terms:
+        weights = [_most(term, record["epoch"], schedule.epochs, batches) for record in history]
+        if not (weight := weights[-1]):
+            continue
+        first = next(record for record, counts in zip(history, weights, strict=True) if counts)["losses"][term.name]
+        value = last["losses"][term.name]
+        if not weight * value <= RAN_AWAY * max(weight * first, 1.0):  # NaN is not, either
+            raise DivergedError(
+                f"training diverged in epoch {last['epoch'] + 1}: {term.name} is {value:.3g}, "
+                f"in the first epoch in which it counted it was {first:.3g}",
+                where=where,
+                hint=f"try a smaller lr than {schedule.lr:g}",
+            )
+
+
+def _most(term: Term, epoch: int, epochs: int, batches: int) -> float:
+    """The largest weight of a term in an epoch: it goes in a straight line."""
+    first, last = (step / (epochs * batches) for step in (epoch * batches, (epoch + 1) * batches - 1))
+    begin, end = max(first, term.start), min(last, term.stop)
+    return max(map(term.weight_at, (begin, end))) if begin <= end else 0.0

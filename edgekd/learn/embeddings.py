@@ -35,7 +35,12 @@ def numbers(student: Student, inputs: Sequence[Tensor], where: str) -> Tensor:
 
 def mask(student: Student, inputs: Sequence[Tensor]) -> Tensor | None:
     """(N, L), 1 for tokens and 0 for padding, where the network is told it."""
-    return next((x for spec, x in zip(student.inputs, inputs, strict=True) if spec.name == MASK), None)
+    return None if (at := mask_place(student)) is None else inputs[at]
+
+
+def mask_place(student: Student) -> int | None:
+    """Which of a network's inputs that is; None: it is told none."""
+    return next((i for i, spec in enumerate(student.inputs) if spec.name == MASK), None)
 
 
 def tables(student: Student, inputs: Sequence[Tensor], where: str) -> dict[str, nn.Embedding]:
@@ -49,7 +54,7 @@ def tables(student: Student, inputs: Sequence[Tensor], where: str) -> dict[str, 
         ExportError: there is none.
     """
     ids = numbers(student, inputs, where)
-    paths = _given(student, inputs, where, lambda x: x.shape == ids.shape and torch.equal(x, ids))
+    paths = _given(student, inputs, where, lambda x: x.shape == ids.shape and torch.equal(x.long(), ids.long()))
     if not paths:
         known = [f"{path} of {part.num_embeddings:,}" for path, part in _embeddings(student)]
         raise ExportError(
@@ -61,7 +66,11 @@ def tables(student: Student, inputs: Sequence[Tensor], where: str) -> dict[str, 
 def positions(student: Student, inputs: Sequence[Tensor], where: str) -> dict[str, nn.Embedding]:
     """The embeddings that are given 0 to L - 1, by path: a row for each place in a text. There may be none."""
     places = torch.arange(numbers(student, inputs, where).shape[1])
-    return _given(student, inputs, where, lambda x: bool(x.ndim) and torch.equal(x, places.expand_as(x)))
+
+    def are_places(x: Tensor) -> bool:
+        return bool(x.ndim) and x.shape[-1] == len(places) and torch.equal(x.long(), places.expand_as(x))
+
+    return _given(student, inputs, where, are_places)
 
 
 def _embeddings(student: Student) -> list[tuple[str, nn.Embedding]]:

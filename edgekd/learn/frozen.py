@@ -79,6 +79,9 @@ def embedded(whole: FrozenBody, feed: Feed, seed: int) -> Feed:
     module = _Embeds(whole)
     with predictions.accelerated(module), torch.no_grad():
         vectors = {split: predictions.predict(module, feed, split) for split in ("train", "validation")}
-    splits = {split: Split(x, feed.labels(split)) for split, x in vectors.items()}
+    splits = {
+        split: Split(x, feed.labels(split), together=feed.together(split), group=feed.group(split))
+        for split, x in vectors.items()
+    }
     dataset = Dataset(splits["train"], splits["validation"], splits["validation"], (), ())
     return Feed(dataset, (), Augment(views=1), seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,19 @@ from edgekd.tasks import Heads
 Table = Mapping[str, Any]
 Tensors = tuple[Tensor, ...]
 Weighed = tuple[Tensor, Tensor]  # labels and how much each counts, of one shape
+
+
+class Texts(NamedTuple):
+    """The texts of an example, as both networks read them.
+
+    Attributes:
+        student, teacher: how many tokens the rows of each one's have.
+        alike: both read the same tokens.
+    """
+
+    student: int
+    teacher: int
+    alike: bool
 
 
 def make_terms(tables: Sequence[Table], where: str = "losses", heads: Heads | None = None) -> tuple[Term, ...]:
@@ -108,9 +121,10 @@ class Objective:
         teacher: in evaluation mode; only run where a term taps it.
         example: a batch of the student's inputs and one of the teacher's.
         seed: of the adapters.
+        texts: the example's, where it is of texts.
 
     Raises:
-        RecipeError: no term is left, or shapes can't be matched.
+        RecipeError: no term is left, shapes can't be matched, or what layers give of each token can't be compared.
     """
 
     def __init__(
@@ -120,6 +134,7 @@ class Objective:
         teacher: nn.Module | None = None,
         example: tuple[Tensors, Tensors] | None = None,
         seed: int = 0,
+        texts: Texts | None = None,
     ) -> None:
         gone = set(left_out(terms, student))
         self.terms = tuple(term for term in terms if term.name not in gone)
@@ -139,22 +154,24 @@ class Objective:
             if teacher is None or example is None:
                 raise RecipeError("compares layers, and there is no teacher to run", where=self._taps[0].where)
             self._beside = teacher
-            self._make_adapters(*example, seed)
+            self._make_adapters(*example, seed, texts)
 
     @property
     def taps_teacher(self) -> bool:
         """Whether the teacher has to run beside the student: its features are not kept."""
         return bool(self._taps)
 
-    def _make_adapters(self, x: Tensors, x_teacher: Tensors, seed: int) -> None:
+    def _make_adapters(self, x: Tensors, x_teacher: Tensors, seed: int, texts: Texts | None) -> None:
         training = self.student.training
         self.student.eval()
         with self.watching(), torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             plugins.call_user(self.student, "student", *x)
-            self._see(x_teacher)
+            self.see(x_teacher)
             for term in self._taps:
                 given, wanted = self._layers(term)
+                if texts is not None:
+                    _check_tokens(term, given, wanted, texts)
                 shapes = [f.shape for f in given], [f.shape for f in wanted]
                 adapter = plugins.call_user(term.loss.adapter, f"{term.where}: adapter", *shapes)
                 if adapter is not None:
@@ -195,13 +212,12 @@ class Objective:
         Args:
             logits: (N, K) of the student; teacher: the kept ones; labels: see ``tasks.Heads``.
             share: of the training that is done, 0..1.
-            x_teacher: the teacher's inputs, where ``taps_teacher``.
+            x_teacher: the teacher's inputs, where ``taps_teacher`` and nobody let it ``see`` them before.
             mask: (N, L), 1 for tokens, for losses on sequences.
             weighed: in place of ``labels`` where these do not count alike, or a sample has several.
         """
-        if self._taps and x_teacher is not None:
-            with torch.no_grad():
-                self._see(x_teacher)
+        if x_teacher is not None:
+            self.see(x_teacher)
         parts: dict[str, Tensor] = {}
         for term in self.terms:
             if term.on_features:
@@ -214,7 +230,9 @@ class Objective:
         weighted = [term.weight_at(share) * parts[term.name] for term in self.terms]
         return torch.stack(weighted).sum(), parts
 
-    def _see(self, x_teacher: Tensors) -> None:
+    @torch.no_grad()
+    def see(self, x_teacher: Tensors) -> None:
+        """Run the teacher, where a loss taps it, in whatever precision networks run; losses are computed in float32."""
         if self._beside is not None:
             self._beside.eval()
             plugins.call_user(self._beside, "teacher", *x_teacher)
@@ -224,6 +242,21 @@ class Objective:
         given = [global_batch.gathered(student[path].float()) for path in term.loss.student_layers]
         wanted = [global_batch.gathered(teacher[path].detach().float()) for path in term.loss.teacher_layers]
         return given, wanted
+
+
+def _check_tokens(term: Term, given: Sequence[Tensor], wanted: Sequence[Tensor], texts: Texts) -> None:
+    """Raise RecipeError where layers give something of each token that a loss can't compare; see ``FeatureLoss``."""
+    each = [*((f, texts.student) for f in given), *((f, texts.teacher) for f in wanted)]
+    if not any(f.ndim > 2 and length in f.shape[1:] for f, length in each):
+        return
+    where, allowed = f"{term.where}.kind", "layers behind the pooling, or a loss on outputs"
+    if getattr(term.loss, "by_position", False) and not texts.alike:
+        what = "compares tokens, and the teacher reads others than the student"
+        hint = "data.tokenizer names one for all; without preprocess of their own and the pass vocabulary"
+        raise RecipeError(what, where=where, found=term.name, allowed=allowed, hint=hint)
+    if getattr(term.loss, "one_size", False):
+        what = "compares vectors, and texts have any number of tokens"
+        raise RecipeError(what, where=where, found=term.name, allowed=allowed)
 
 
 def on_answers(terms: Sequence[Term]) -> Callable[[Tensor, Tensor | None, Tensor | None], Tensor]:
@@ -253,7 +286,7 @@ def _on_answers(
     t = None if teacher is None else _scaled(term, teacher[:, term.columns])
     if weighed and "labels" in term.loss.needs:
         return _weighed(term, s, t, weighed)
-    y = None if labels is None else term.labels(labels)
+    y = _labels_of(term, labels)
     if term.task.dense:
         arranged = as_maps if isinstance(term.loss, MapLoss) else by_place
         s, t, y = arranged(term.task, term.shape, s, t, y)
@@ -272,6 +305,17 @@ def _on_answers(
     y = _scaled(term, y) if y is not None and y.is_floating_point() else y
     loss: Tensor = plugins.call_user(term.loss, term.where, s, t, y)
     return loss
+
+
+def _labels_of(term: Term, labels: Tensor | None) -> Tensor | None:
+    """The labels of a term's head, where its loss compares them or they say which places there are.
+
+    A head without labels has no column: the one at its place is of the next head, or of none.
+    """
+    if labels is None or not (term.task.dense or "labels" in term.loss.needs):
+        return None
+    y = term.labels(labels)
+    return None if y.ndim > 1 and not y.shape[1] else y
 
 
 def learns_from(term: Term, labels: Tensor) -> Tensor:

@@ -38,6 +38,10 @@ class Rescaled(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
 
+    def around(self, module: nn.Module) -> Rescaled:
+        """The same unit for what another network says."""
+        return Rescaled(module, self.get_buffer("mean").tolist(), self.get_buffer("std").tolist(), self._heads)
+
     def forward(self, *inputs: Tensor) -> Tensor | dict[str, Tensor]:
         """Args of the module; (N, K), or (N, K) of each head by name."""
         given = self.module(*inputs)

@@ -40,16 +40,18 @@ def grouped(taught: NDArray[np.bool_], groups: NDArray[np.int64], rng: np.random
 def balanced(labels: NDArray[np.int64], taught: NDArray[np.bool_], rng: np.random.Generator) -> Order:
     """(N,) every class as often as another one; of a class the samples as often as each other, within one.
 
-    Samples without a label come as often as without balance. Of several heads a sample comes as often as on average
-    over them. Drawn systematically: a class of a single head has its share within one, too.
+    Classes are counted among the samples that come. Those without a label come as often as without balance. Of several
+    heads a sample comes as often as on average over them. Drawn systematically: a class of a single head has its share
+    within one, too.
 
     Args:
         labels: (N,), or (N, H) for several heads, -1 where not told.
         taught: (N,) the samples that some loss can learn from; the others are left out.
     """
     count = len(labels)
-    wanted = by_class(labels, "balanced").reshape(count, -1)
-    wanted[labels.reshape(wanted.shape) < 0] = 1
+    counted = np.where(taught[:, None], labels.reshape(count, -1), -1)
+    wanted = by_class(counted, "balanced")
+    wanted[counted < 0] = 1
     order = rng.permutation(count)
     order = order[np.argsort(_first(labels)[order], kind="stable")]
     ends = np.cumsum((wanted.mean(axis=1) * taught)[order])

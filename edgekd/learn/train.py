@@ -24,7 +24,8 @@ from edgekd.base import heap, host, plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import RecipeError
 from edgekd.base.notes import Progress
-from edgekd.base.preprocess import MASK
+from edgekd.base.preprocess import MASK, TOKENS, Op
+from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn import divergence, global_batch, nets, predictions, ranks, sampler
 from edgekd.learn.answers import Answers, Logits, have_answer
@@ -32,7 +33,7 @@ from edgekd.learn.checkpoint import EpochLosses, EpochRecord
 from edgekd.learn.feed import Feed, groups
 from edgekd.learn.judging import Validation
 from edgekd.learn.label_weights import LabelWeights
-from edgekd.learn.objective import Objective, Term, learns_from
+from edgekd.learn.objective import Objective, Term, Texts, learns_from
 from edgekd.learn.optimizer import learning_rate, make_optimizer
 from edgekd.learn.student import of_training
 from edgekd.metrics import Evaluator
@@ -107,8 +108,8 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
     untrained = nets.state_of(module) if job.judged else None
     progress = checkpoints.restore(checkpoints.shared(checkpoint), whole, optimizer) if checkpoint else None
     progress = progress or checkpoints.TrainingState([])
+    objective.to(accelerator.device)  # before the optimizer, whose state follows the adapters' place
     module, optimizer = accelerator.prepare(module, optimizer)
-    objective.to(accelerator.device)
     for epoch in range(len(progress.history), schedule.epochs):
         if schedule.patience and _since_best(progress.history) >= schedule.patience:
             break
@@ -117,8 +118,7 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
         started = time.perf_counter()
         with objective.watching():
             trained = _epoch(module, objective, optimizer, accelerator, job, epoch, batches, weights)
-        first_loss = (progress.history[0] if progress.history else trained)["loss"]
-        divergence.check_sane(trained, first_loss, job.where, schedule.lr)
+        divergence.check_sane([*progress.history, trained], objective.terms, schedule, batches, job.where)
         value = validation.value(accelerator.unwrap_model(module))
         seconds = time.perf_counter() - started
         rate = feed.length("train") / seconds
@@ -166,7 +166,22 @@ def objective_of(
     teacher, theirs = live
     index = np.arange(min(2, feed.length("train")))
     example = predictions.tensors(feed.plain("train", index)), predictions.tensors(theirs.plain("train", index))
-    return Objective(terms, module, teacher, example, seed)
+    return Objective(terms, module, teacher, example, seed, _texts((feed, theirs), example))
+
+
+def _texts(feeds: tuple[Feed, Feed], example: tuple[predictions.Tensors, predictions.Tensors]) -> Texts | None:
+    """The texts of an example, as the student reads them and the teacher; None: it is of none."""
+    if not all(feed.reads_texts for feed in feeds):
+        return None
+    names = [[spec.name for spec in feed.specs] for feed in feeds]
+    student, teacher = (x[of.index(TOKENS)].shape[1] for of, x in zip(names, example, strict=True))
+    return Texts(student, teacher, _reads_alike(feeds[0].ops[-1], feeds[1].ops[-1]))
+
+
+def _reads_alike(one: Op, other: Op) -> bool:
+    """Whether two ops of texts give the same tokens."""
+    words = [Vocabulary.of(op["vocabulary"]) for op in (one, other)]
+    return words[0] == words[1] and all(one.get(key) == other.get(key) for key in ("length", "lower"))
 
 
 def _epoch(
@@ -199,14 +214,17 @@ def _epoch(
         t = None if says is None else torch.tensor(says[index], device=accelerator.device)
         optimizer.zero_grad()
         share = (epoch * batches + step) / (schedule.epochs * batches)
-        with global_batch.shared(len(index)) as is_shared, _precision(schedule, accelerator.device):
-            with global_batch.network((job.seed, epoch, step)):
-                where = f"{job.where}: training, a batch of {len(batch.x[0])}"
-                outputs = plugins.call_user(module, where, *batch.x)
+        with global_batch.shared(len(index)) as is_shared:
+            where = f"{job.where}: training, a batch of {len(batch.x[0])}"
+            with _precision(schedule, accelerator.device):  # of the networks: losses are computed in float32
+                with global_batch.network((job.seed, epoch, step)):
+                    outputs = plugins.call_user(module, where, *batch.x)
+                if batch.seen is not None:
+                    objective.see(batch.seen)
             logits = global_batch.gathered(of_training(outputs, heads).float())
             weighed = weights.of_batch(view, index, accelerator.device)
             mask = None if batch.mask is None else global_batch.gathered(batch.mask)
-            total, values = objective(logits, t, y, share, batch.seen, mask, weighed)
+            total, values = objective(logits, t, y, share, mask=mask, weighed=weighed)
         divergence.check_finite(total, values, job.where, schedule.lr, (epoch, step, lr))
         if not total.requires_grad:
             raise RecipeError(
@@ -247,7 +265,7 @@ def _order(
         if "labels" in term.loss.needs and labels is not None:
             able &= learns_from(term, term.labels(torch.from_numpy(labels))).numpy()
         if "teacher" in term.loss.needs and says is not None:
-            able &= have_answer(says)
+            able &= have_answer(says, term.columns)
         taught |= able
     if not taught.any():
         names = ", ".join(term.name for term in objective.terms)

@@ -179,6 +179,11 @@ def test_sounds_that_are_not_int16_samples_are_told() -> None:
         assert np.array_equal(apply(ops, whole), (whole / 32768).astype(np.float32)), "all but silence, as recorded"
 
 
+def test_pictures_may_be_divided_by_as_much_as_sounds_are() -> None:
+    x = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 4, 4, 1)
+    assert np.array_equal(apply([{"op": "scale", "divide": 65535.0}], x), x / np.float32(65535))
+
+
 def test_ops_that_do_not_fit_the_image() -> None:
     x = np.zeros((1, 4, 4, 1), np.uint8)
     for op in (

@@ -13,6 +13,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import make_terms
 from edgekd.spec.recipe import Augment
+from edgekd.tasks import Heads
 
 OPS = ({"op": "layout"},)
 COUNT = 100
@@ -47,3 +48,17 @@ def test_what_teachers_said_of_the_same_samples() -> None:
 def test_losses_on_layers_alone_have_nothing_to_say_of_answers() -> None:
     terms = make_terms([{"kind": "hint", "student_layers": ["a"], "teacher_layers": ["b"]}])
     assert context.make(feed(), None, 1, change(10), terms).loss is None
+
+
+def test_what_is_answered_of_some_head_alone_is_taken_where_whole_answers_are_few() -> None:
+    answers = np.zeros((COUNT, 5), np.float32)
+    answers[:90, 2:] = np.nan
+    answers[90:95] = np.nan
+    said: Any = SimpleNamespace(split=lambda name: answers)
+    terms = make_terms([{"kind": "kl"}], heads=Heads({"a": 2, "b": 3}))
+    few, many = (context.make(feed(labelled=False), None, 1, change(count), terms, said) for count in (5, 60))
+    assert few.teacher is not None and torch.cat(list(few.teacher)).isfinite().all()
+    assert torch.cat([batch for (batch,) in few.calibration]).flatten().tolist() == [95, 96, 97, 98, 99]
+    rows = torch.cat([batch for (batch,) in many.calibration]).flatten()
+    assert len(rows) == 60 and not ((rows >= 90) & (rows < 95)).any()
+    assert many.teacher is None, "passes read whole rows"

@@ -42,6 +42,9 @@ def test_a_table_of_such_a_rank_loses_nothing() -> None:
     with torch.no_grad():
         assert torch.allclose(student.module(*x), after.module.eval()(*x), atol=1e-5)
         assert torch.allclose(factorized.weight, student.module.get_parameter(f"{TABLE}.weight"), atol=1e-5)
+    table: Any = student.module.get_submodule(TABLE)
+    for name in ("num_embeddings", "embedding_dim", "padding_idx"):
+        assert getattr(factorized, name) == getattr(table, name), "code may read what an embedding says of itself"
 
 
 def test_frequent_tokens_lose_less_and_padding_counts_nothing() -> None:

@@ -13,9 +13,10 @@ import torch
 from onnx import numpy_helper
 from torchao.quantization.pt2e import FakeQuantizeBase
 
-from edgekd.base import plugins
+from edgekd.base import plugins, preprocess
 from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
+from edgekd.compress._bias import correct_biases
 from edgekd.compress._prepared import QatModule
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
@@ -119,6 +120,26 @@ def test_bias_correction_takes_the_shift_of_the_answers_away() -> None:
     without, corrected = (change("int8_ptq", bias_correction=on).apply(before, here) for on in (False, True))
     assert shift(before, corrected, here.calibration) < 0.1 * shift(before, without, here.calibration)
     assert corrected.module.training is False
+
+
+def test_biases_are_corrected_by_tokens_and_not_by_what_stands_at_padding() -> None:
+    torch.manual_seed(0)
+    table = {"kind": "bert", "width": 16, "layers": 1, "heads": 2, "positions": 12}
+    specs = preprocess.specs([{"op": "wordpiece", "vocabulary": range(50), "length": 12}], np.array("text"))
+    module = plugins.build("models", table, "m").build((50, 2), 3).eval()
+    before = Student(module, specs, (TensorSpec("logits", (None, 3)),), ({"kind": "student"},))
+    ids, mask = before.example(16, length=12)
+    mask[:, 4:] = 0
+    padded = [(ids.masked_fill(mask == 0, padding), mask) for padding in (0, 7)]
+    here = Context(target.load("ort-cpu").quantized, 1, padded[:1])
+    prepared, one, other = (change(bias_correction=False).apply(before, here).module for _ in range(3))
+    assert isinstance(one, QatModule) and isinstance(other, QatModule)
+    names = correct_biases(one, padded[:1], masked_by=1)
+    assert names == correct_biases(other, padded[1:], masked_by=1)
+    state, moved = prepared.state_dict(), one.state_dict()
+    assert any(not torch.equal(value, moved[name]) for name, value in state.items())
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(value, moved[name])
 
 
 def test_layers_stay_in_float_by_name_or_by_what_their_rounding_does() -> None:

@@ -124,6 +124,23 @@ def test_single_layers_of_a_transformer_are_factorised() -> None:
     assert torch.equal(replayed.module.eval()(*x), after.module.eval()(*x))
 
 
+def test_layers_are_fitted_to_tokens_and_not_to_what_stands_at_padding() -> None:
+    torch.manual_seed(0)
+    table = {"kind": "bert", "width": 32, "layers": 1, "heads": 2, "positions": 12}
+    specs = preprocess.specs([{"op": "wordpiece", "vocabulary": range(50), "length": 12}], np.array("text"))
+    module = plugins.build("models", table, "m").build((50, 2), 3).eval()
+    student = Student(module, specs, (TensorSpec("logits", (None, 3)),), ({"kind": "student"},))
+    ids, mask = student.example(16, length=12)
+    mask[:, 4:] = 0
+    change = build(layers=["bert.encoder.layer.0.intermediate.dense"])
+    one, other = (
+        change.apply(student, Context(None, 8, [(ids.masked_fill(mask == 0, padding), mask)])) for padding in (0, 7)
+    )
+    assert one.lineage[-1]["left"] == pytest.approx(other.lineage[-1]["left"])
+    for name, value in one.module.state_dict().items():
+        torch.testing.assert_close(value, other.module.state_dict()[name])
+
+
 def test_layers_that_share_a_weight_stay() -> None:
     module = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)).eval()
     module[4].weight = module[0].weight

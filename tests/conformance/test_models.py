@@ -196,11 +196,10 @@ def test_an_auto_encoder_answers_with_the_error_of_its_reconstruction() -> None:
         module.head.register_forward_hook(lambda _, __, out, rebuilt=rebuilt: rebuilt.append(out))
         made[window] = module(x)
         error = (x - rebuilt[0]).square()
-        starts = (
-            [(i, j) for i in range(0, 9 - window + 1, window // 2) for j in range(0, 12 - window + 1, window // 2)]
-            if window
-            else []
-        )
+        starts = list[tuple[int, int]]()
+        if window:  # half a window apart, and along the last row and the last column
+            tops, lefts = (sorted({*range(0, size - window + 1, window // 2), size - window}) for size in (9, 12))
+            starts = [(i, j) for i in tops for j in lefts]
         parts = [error[:, :, i : i + window, j : j + window] for i, j in starts] or [error]
         worst = torch.stack([part.mean(dim=(1, 2, 3)) for part in parts]).amax(dim=0)
         assert torch.allclose(made[window], torch.log(worst + LEAST)[:, None], atol=1e-5)

@@ -37,3 +37,11 @@ def test_rows_of_several_are_combined_when_they_are_fetched() -> None:
 def test_an_array_is_answers_already() -> None:
     values = np.array([[1, 2], [np.nan, np.nan]], np.float32)
     assert whole(values) is values and have_answer(values).tolist() == have_answer(OnDisk(values)).tolist() == [1, 0]
+
+
+def test_one_head_of_several_may_have_an_answer_alone() -> None:
+    values = np.array([[1, 2, np.nan], [np.nan, 1, 2], [1, 2, 3]], np.float32)
+    for answers in (values, OnDisk(values)):
+        assert have_answer(answers, slice(0, 2)).tolist() == [True, False, True]
+        assert have_answer(answers, slice(2, 3)).tolist() == [False, True, True]
+        assert have_answer(answers, slice(None)).tolist() == [False, False, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,25 @@ def test_tables_are_known_by_what_they_are_given(table: dict[str, Any]) -> None:
     (token,) = embeddings.tables(student, student.example(), "test")
     (place,) = embeddings.positions(student, student.example(), "test")
     assert token.endswith("word_embeddings") and place.endswith("position_embeddings")
+
+
+class Reader(torch.nn.Module):
+    """Numbers of 32 bits, and a table that is asked once a text: what kind it is of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places, self.kinds = (torch.nn.Embedding(rows, 4) for rows in (50, 12, 2))
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(ids.shape[1], dtype=torch.int32)
+        read: torch.Tensor = self.words(ids.int()) + self.places(places) + self.kinds(mask[:, :1])
+        return read.mean(1)
+
+
+def test_tables_that_are_given_other_shapes_and_types_are_told_apart() -> None:
+    student = replace(student_of(FAMILIES[0]), module=Reader())
+    assert list(embeddings.tables(student, student.example(), "test")) == ["words"]
+    assert list(embeddings.positions(student, student.example(), "test")) == ["places"]
 
 
 def test_other_numbers_for_the_tokens_and_the_rows_in_their_order_are_the_same_answers() -> None:

@@ -14,6 +14,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.learn import predictions, taps, train
 from edgekd.learn.data.made import Made
+from edgekd.learn.data.made_text import MadeText
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term, check_layers, make_terms
 from edgekd.learn.teacher import wrap
@@ -243,6 +244,56 @@ def test_where_only_the_teacher_teaches_the_samples_that_it_answers_come_again_a
     assert set(train._order(both, labels, says, 80, rng)) == set(range(9))
     says[:] = 0
     assert sorted(train._order(both, labels, says, 80, rng)) == list(range(80))
+
+
+def test_what_the_teacher_says_of_one_head_alone_teaches_that_head() -> None:
+    """Each sample is answered of one head, as where teachers of a head each have gaps."""
+    says = np.zeros((80, 5), np.float32)
+    says[:40, 3:] = np.nan
+    says[40:70, :3] = np.nan
+    says[70:] = np.nan
+    both = Objective(make_terms([KL], heads=Heads({"a": 3, "b": 2})), network(8))
+    order = train._order(both, None, says, 80, np.random.default_rng(0))
+    assert len(order) == 80 and set(order) == set(range(70))
+    one = Objective(make_terms([{**KL, "head": "b"}], heads=Heads({"a": 3, "b": 2})), network(8))
+    assert set(train._order(one, None, says, 80, np.random.default_rng(0))) == set(range(40, 70))
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_head_without_labels_is_taught_wherever_it_stands(name: str) -> None:
+    heads = Heads({"a": 3, "b": 2}, labelled={name: "none"})
+    objective = Objective(make_terms([KL, {"kind": "cross_entropy"}], heads=heads), network(8))
+    other = "b" if name == "a" else "a"
+    assert [term.name for term in objective.terms] == ["kl (a)", "kl (b)", f"cross_entropy ({other})"]
+    logits, teacher, labels = torch.randn(6, 5), torch.randn(6, 5), torch.randint(0, 2, (6, 1))
+    _, parts = objective(logits, teacher, labels, 0.0)
+    columns = heads.columns[name]
+    assert parts[f"kl ({name})"] == make_terms([KL])[0].loss(logits[:, columns], teacher[:, columns], None)
+    wanted = torch.nn.functional.cross_entropy(logits[:, heads.columns[other]], labels[:, 0])
+    assert parts[f"cross_entropy ({other})"] == wanted
+
+
+def test_layers_of_tokens_are_refused_where_a_loss_can_not_compare_them() -> None:
+    data = MadeText(words=20, train=8, validation=4, test=4).load()
+    (op,) = data.preprocess
+    others = {**op, "vocabulary": [*op["vocabulary"][:5], *op["vocabulary"][:4:-1]]}  # in another order
+    feed, other = (Feed(data, ops, Augment(views=1), 0) for ops in ((op,), (others,)))
+    net = {"kind": "bert", "width": 16, "layers": 1, "heads": 2}
+    student, teacher = (plugins.build("models", net, "m").build(feed.sample_shape, 2).eval() for _ in range(2))
+    layer, pooled = "bert.encoder.layer.0", "bert.pooler.dense"
+
+    def objective(kind: str, path: str, theirs: Feed) -> Objective:
+        terms = make_terms([{"kind": kind, "student_layers": [path], "teacher_layers": [path]}])
+        return train.objective_of(student, terms, feed, (teacher, theirs), 0)
+
+    for kind, path in (("hidden_states", layer), ("hint", layer), ("attention_transfer", f"{layer}.attention.self:1")):
+        assert objective(kind, path, feed).taps_teacher
+        with pytest.raises(RecipeError, match=rf"losses\[0\]\.kind: compares tokens, and .*; found '{kind}'"):
+            objective(kind, path, other)
+    for kind in ("hint", "hidden_states", "contrastive"):
+        assert objective(kind, pooled, other).taps_teacher, "a vector a text"
+    with pytest.raises(RecipeError, match=r"compares vectors, and texts have any number of tokens; found .contrastive"):
+        objective("contrastive", layer, feed)
 
 
 def test_each_head_has_a_term_of_its_own() -> None:

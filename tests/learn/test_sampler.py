@@ -46,6 +46,13 @@ def test_samples_without_a_label_keep_their_share_or_are_left_out() -> None:
     assert known[order].all() and len(order) == 100
 
 
+def test_classes_are_counted_among_the_samples_that_come() -> None:
+    """Of one class nearly nobody is taught: as where recorded answers are missing, and labels teach nothing."""
+    labels = np.repeat([0, 1], 50)
+    order = sampler.balanced(labels, np.arange(100) < 55, np.random.default_rng(0))
+    assert (order < 55).all() and np.bincount(labels[order]).tolist() == [50, 50]
+
+
 def test_of_several_heads_a_sample_comes_as_often_as_on_average_over_them() -> None:
     labels = np.stack([np.arange(100) % 2, RARE], axis=1)  # the first head is balanced as it is
     order = np.concatenate([sampler.balanced(labels, ALL, np.random.default_rng(i)) for i in range(40)])

@@ -9,15 +9,17 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from edgekd.base import host, plugins
 from edgekd.base.errors import DivergedError, RecipeError
-from edgekd.learn import predictions, train
+from edgekd.learn import divergence, predictions, train
+from edgekd.learn.checkpoint import EpochLosses
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
-from edgekd.learn.objective import make_terms
+from edgekd.learn.objective import Objective, make_terms
 from edgekd.learn.optimizer import learning_rate, make_optimizer
 from edgekd.metrics import Evaluator
 from edgekd.metrics.auc import Auc
@@ -170,6 +172,30 @@ def test_a_loss_that_is_too_large_untrained_is_no_matter_of_the_rate() -> None:
         train.fit(module(), task(Schedule(epochs=1), terms=terms, teacher=far))
 
 
+def test_a_loss_that_begins_later_is_no_divergence() -> None:
+    """Its weight makes the sum a hundred times what it was."""
+    terms = make_terms([{"kind": "kl"}, {"kind": "squared_error", "weight": 100.0, "start": 0.5}])
+    first, second = train.fit(module(), task(Schedule(epochs=2, batch_size=16), terms=terms))
+    assert second["loss"] > divergence.RAN_AWAY * max(first["loss"], 1.0)
+
+
+@pytest.mark.parametrize("value", [21.0, float("nan"), float("inf")])
+def test_a_loss_that_ran_away_from_where_it_began_is_named(value: float) -> None:
+    terms = make_terms([{"kind": "kl"}, {"kind": "squared_error", "start": 0.5}])
+
+    def epoch(number: int, kl: float, squared: float) -> EpochLosses:
+        return {"epoch": number, "loss": kl, "losses": {"kl": kl, "squared_error": squared}, "lr": 0.1}
+
+    def check(*history: EpochLosses) -> None:
+        divergence.check_sane(history, terms, Schedule(epochs=4), 5, "student")
+
+    check(epoch(0, 0.5, 1.0), epoch(1, 19.0, 90.0), epoch(2, 1.0, 200.0), epoch(3, 1.0, 3900.0))
+    with pytest.raises(DivergedError, match=r"student: training diverged in epoch 2: kl is .*it was 0\.5"):
+        check(epoch(0, 0.5, 1.0), epoch(1, value, 1.0))
+    with pytest.raises(DivergedError, match=r"in epoch 4: squared_error is .*it was 2"):
+        check(epoch(0, 0.5, 0.1), epoch(1, 0.5, 0.1), epoch(2, 0.5, 2.0), epoch(3, 0.5, 2 * value))
+
+
 def test_what_nobody_knows_is_normal_to_one_loss_and_nothing_to_others() -> None:
     heads, data = Heads({SINGLE: 1}, {SINGLE: Anomaly()}), Made((8, 8, 1), classes=2, train=80, validation=32).load()
     unknown = replace(data, train=replace(data.train, y=np.full((80, 1), -1)))
@@ -215,3 +241,59 @@ def test_bf16_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch, has: bool) -
     assert isinstance(mixed, torch.autocast) is has
     for precision in ("fp32", "auto"):
         assert not isinstance(train._precision(Schedule(precision=precision), torch.device("cpu")), torch.autocast)
+
+
+class Probe:
+    """A loss that notes in which precision it is computed."""
+
+    needs = frozenset({"teacher"})
+
+    def __init__(self) -> None:
+        self.kinds = set[torch.dtype]()
+
+    def __call__(self, student: torch.Tensor, teacher: torch.Tensor, labels: object) -> torch.Tensor:
+        self.kinds |= {student.dtype, teacher.dtype, product()}
+        return (student - teacher).square().mean()
+
+
+def product() -> torch.dtype:
+    """What a product of matrices is here: autocast makes bfloat16 of it."""
+    return (torch.eye(2) @ torch.eye(2)).dtype
+
+
+def test_networks_run_in_the_precision_of_the_schedule_and_losses_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_precision", lambda schedule, device: torch.autocast("cpu", torch.bfloat16))
+    student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(64, 4)) for _ in range(2))
+    seen: dict[nn.Module, torch.dtype] = {}
+
+    def note(net: nn.Module, given: object, output: object) -> None:
+        if torch.is_autocast_enabled("cpu"):
+            seen[net] = product()
+
+    for net in (student, teacher):
+        net.register_forward_hook(note)
+    probe, shown = Probe(), feed()
+    terms = make_terms([{"kind": "squared_error"}, {"kind": "relational"}])
+    terms = (replace(terms[0], loss=probe), terms[1])
+    schedule = Schedule(epochs=1, batch_size=16)
+    history = train.fit(student, task(schedule, terms=terms, feed=shown, live=(teacher.eval(), shown)))
+    assert seen == {student: torch.bfloat16, teacher: torch.bfloat16} and probe.kinds == {torch.float32}
+    assert history[0]["losses"]["relational"] > 0
+
+
+def test_adapters_are_on_the_device_before_the_optimizers_state_follows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    prepare, to = Accelerator.prepare, Objective.to
+
+    def prepared(self: Accelerator, *given: object) -> Any:
+        order.append("prepare")
+        return prepare(self, *given)
+
+    def moved(self: Objective, device: torch.device) -> None:
+        order.append("to")
+        to(self, device)
+
+    monkeypatch.setattr(Accelerator, "prepare", prepared)
+    monkeypatch.setattr(Objective, "to", moved)
+    train.fit(module(), task(Schedule(epochs=1, batch_size=16)))
+    assert order[:2] == ["to", "prepare"]

@@ -64,7 +64,12 @@ class TaskLoss(Protocol):
 
 
 class FeatureLoss(Protocol):
-    """A loss on features: ``needs`` is {"features"}; layers are paired by their place."""
+    """A loss on features: ``needs`` is {"features"}; layers are paired by their place.
+
+    Texts are of any length, and a teacher may read other tokens of one. So a loss that compares places with their like
+    says ``by_position = True``, a ClassVar, and one whose adapter takes the whole of what a layer gives says
+    ``one_size = True``: layers that give something of each token are refused where the loss can't compare them.
+    """
 
     needs: ClassVar[frozenset[str]]
     student_layers: tuple[str, ...]

@@ -23,6 +23,8 @@ class OnLayers(ABC):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    by_position: ClassVar[bool] = False
+    one_size: ClassVar[bool] = False
     student_layers: tuple[str, ...]
     teacher_layers: tuple[str, ...]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ class AttentionTransfer(OnLayers):
         power: p, 1 to 8.
     """
 
+    by_position: ClassVar[bool] = True
     power: int = 2
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ class Contrastive(OnOutputs):
 
     over the batch and a memory of the teacher's last vectors; s and t are learned projections of length 1 (InfoNCE, van
     den Oord et al. 2018, arXiv:1807.03748; in place of the memory bank of Tian et al. 2020, arXiv:1910.10699, a queue
-    as in He et al. 2020, arXiv:1911.05722). The projections and the memory are dropped afterwards.
+    as in He et al. 2020, arXiv:1911.05722). The projections and the memory are dropped afterwards. A sample has one
+    vector: of texts that is one behind the pooling, and no row for each token.
 
     Attributes:
         width: of the projections, 2 to 4096.
@@ -27,6 +29,7 @@ class Contrastive(OnOutputs):
         temperature: T, 0 < T <= 100.
     """
 
+    one_size: ClassVar[bool] = True
     width: int = 64
     memory: int = 1024
     temperature: float = 0.1

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgekd.base.errors import RecipeError
 from edgekd.learn.losses._features import OnLayers, check_alike, parts_of, regressor
 
 
@@ -25,11 +26,20 @@ class HiddenStates(OnLayers):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"features", "mask"})
+    by_position: ClassVar[bool] = True
     form: Literal["cosine", "squares"] = "cosine"
 
     def adapter(self, student: Sequence[torch.Size], teacher: Sequence[torch.Size]) -> nn.Module | None:
-        """A map for each pair, where any widths differ."""
+        """A map for each pair, where any widths differ.
+
+        Raises:
+            RecipeError: maps of pictures, or what can't be matched.
+        """
         check_alike(student, teacher, "hidden_states")
+        for s, t in zip(student, teacher, strict=True):
+            if len(s) == 4:
+                shapes, allowed = f"student {tuple(s)}, teacher {tuple(t)}", "sequences (N, L, D), or vectors (N, D)"
+                raise RecipeError("maps are no hidden states", where="hidden_states", found=shapes, allowed=allowed)
         if all(s[-1] == t[-1] for s, t in zip(student, teacher, strict=True)):
             return None
         return nn.ModuleList(regressor(s, t) for s, t in zip(student, teacher, strict=True))
@@ -41,14 +51,18 @@ class HiddenStates(OnLayers):
         adapter: nn.Module | None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """student, teacher: (N, L, D) each; mask: (N, L), 1 for tokens and 0 for padding. A scalar >= 0."""
+        """student, teacher: (N, L, D) or (N, D) each; mask: (N, L), 1 for tokens and 0 for padding. A scalar >= 0."""
         threes = zip(student, teacher, parts_of(adapter, len(student)), strict=True)
         return torch.stack([self.pair(s, t, w, mask) for s, t, w in threes]).mean()
 
     def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None, mask: Tensor | None = None) -> Tensor:
-        """student, teacher: (N, L, D); mask: (N, L). A scalar >= 0, zero where W h_s is h_t (cosine: its direction)."""
+        """A scalar >= 0, zero where W h_s is h_t (cosine: its direction).
+
+        Args:
+            student, teacher: (N, L, D), or (N, D) vectors, which have no padding; mask: (N, L).
+        """
         a = student if part is None else part(student)
         cosine = self.form == "cosine"
         gap = 1 - F.cosine_similarity(a, teacher, dim=-1) if cosine else (a - teacher).square().mean(dim=-1)
-        weight = torch.ones_like(gap) if mask is None else mask.to(gap.dtype)
+        weight = torch.ones_like(gap) if mask is None or gap.ndim == 1 else mask.to(gap.dtype)
         return (gap * weight).sum() / weight.sum().clamp_min(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ class Hint(OnLayers):
     sequences) with bias. Maps of unlike size meet on the smaller grid, by averages. The paper's factor 1/2 and its sum
     over elements are left to the weight.
     """
+
+    by_position: ClassVar[bool] = True
 
     def adapter(self, student: Sequence[torch.Size], teacher: Sequence[torch.Size]) -> nn.Module:
         """One map a pair."""

@@ -34,8 +34,8 @@ class AutoEncoder:
         width: channels of the first convolution, 1..1024, which double with every halving; of numbers each layer's.
         depth: halvings, 1..5; of numbers the layers on either side.
         code: channels at the narrowest place, 1..1024; of numbers how many.
-        window: of pictures: the score is that of the worst square of so many pixels, half a square apart, which small
-            defects show in; 0: of the whole picture.
+        window: of pictures: the score is that of the worst square of so many pixels, half a square apart and along each
+            edge, which small defects show in; 0: of the whole picture.
         smoothing: of maps: the error at a pixel is the mean over a square of so many pixels around it, as far as that
             lies in the picture; an odd number, 1..63.
     """
@@ -132,8 +132,11 @@ class PicturesModule(nn.Module):
         if not self.window:
             return _score(error)
         by_pixel = error.mean(dim=1, keepdim=True)
-        squares = nn.functional.avg_pool2d(by_pixel, self.window, max(1, self.window // 2))
-        return torch.log(squares.flatten(1).amax(dim=1, keepdim=True) + LEAST)
+        step = max(1, self.window // 2)
+        parts = _with_edges(by_pixel, self.window, step)
+        squares = [nn.functional.avg_pool2d(part, self.window, step).flatten(1) for part in parts]
+        every = squares[0] if len(squares) == 1 else torch.cat(squares, dim=1)
+        return torch.log(every.amax(dim=1, keepdim=True) + LEAST)
 
     def _map(self, error: Tensor) -> Tensor:
         """(N, 1, H, W) of the same."""
@@ -154,6 +157,17 @@ class NumbersModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return _score((x - self.head(self.body(x))).square())
+
+
+def _with_edges(maps: Tensor, window: int, step: int) -> list[Tensor]:
+    """The maps, and of them what windows that lie so far apart don't reach: the last rows, the last columns."""
+    height, width = size_of(maps)
+    parts = [maps]
+    if (height - window) % step:
+        parts += [part[:, :, height - window :] for part in parts]
+    if (width - window) % step:
+        parts += [part[:, :, :, width - window :] for part in parts]
+    return parts
 
 
 def _layer(inputs: int, outputs: int) -> nn.Sequential:

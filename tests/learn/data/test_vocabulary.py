@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import BertWordPieceTokenizer
 
 from edgekd.base.errors import DataError
-from edgekd.learn.data._vocabulary import learned
+from edgekd.learn.data._vocabulary import learned, read
 from edgekd.learn.data.text import Text
 
 ROWS = [(f"{'fine' if i % 2 else 'poor'} film of number {i}", str(i % 2)) for i in range(30)]
@@ -53,3 +54,37 @@ def test_a_vocabulary_is_learned_alike_and_read_from_both_files(tmp_path: Path) 
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "BPE", "vocab": {}}}))
     with pytest.raises(DataError, match="not a WordPiece tokenizer"):
         Text(path, tokenizer=str(tmp_path)).load()
+
+
+def test_a_tokenizer_is_read_as_its_library_writes_it_and_none_of_other_settings(tmp_path: Path) -> None:
+    words = learned([text for text, _ in ROWS], 100, True)
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    for folder in (alone, beside):
+        folder.mkdir()
+        numbers = {token: number for number, token in enumerate(words)}
+        BertWordPieceTokenizer(numbers, lowercase=True).save(str(folder / "tokenizer.json"))
+    (beside / "vocab.txt").write_bytes(words.written())
+    (beside / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True, "strip_accents": None}))
+    table = json.loads((alone / "tokenizer.json").read_text())
+    assert len(table["added_tokens"]) == 5
+    more = {"id": len(words), "content": "[NAME]", "special": True}
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"pre_tokenizer": {"type": "Whitespace"}}, r"pre_tokenizer\.type: not BERT's .*; found 'Whitespace'"),
+        ({"added_tokens": [*table["added_tokens"], more]}, r"added_tokens: tokens beyond .*; found '\[NAME\]'"),
+    ]
+    for folder in (alone, beside):
+        file = folder / "tokenizer.json"
+        assert read(str(folder), True) == words
+        with pytest.raises(DataError, match=r"tokenizer\.json: does not go with lower = false"):
+            read(str(folder), False)
+        for changed, message in changes:
+            file.write_text(json.dumps({**table, **changed}))
+            with pytest.raises(DataError, match=message):
+                read(str(folder), True)
+    file.write_text("[" * 100_000)
+    assert read(str(beside), True) == words, "what can't be read says nothing"
+    file.unlink()
+    for settings in ({"do_lower_case": False}, {"strip_accents": False}):
+        (beside / "tokenizer_config.json").write_text(json.dumps(settings))
+        with pytest.raises(DataError, match=r"tokenizer_config\.json: does not go with lower = true"):
+            read(str(beside), True)

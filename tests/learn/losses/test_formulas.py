@@ -286,6 +286,17 @@ def test_hidden_states(form: str) -> None:
     assert number(loss(given[0], given[0], None)) == pytest.approx(0, abs=1e-9)
 
 
+def test_hidden_states_of_vectors_have_no_padding_and_maps_are_none() -> None:
+    loss = plugins.build("losses", {"kind": "hidden_states", "student_layers": ["a"], "teacher_layers": ["b"]}, "test")
+    given = [torch.as_tensor(S)], [torch.as_tensor(T)]
+    mask = torch.ones(7, 9, dtype=torch.int64)
+    mask[3:, 4:] = 0
+    assert number(loss(*given, None, mask=mask)) == number(loss(*given, None))
+    size = torch.Size((2, 4, 8, 8))
+    with pytest.raises(RecipeError, match="hidden_states: maps are no hidden states"):
+        loss.adapter([size], [size])
+
+
 @pytest.mark.parametrize(
     ("kind", "shapes"), [("hint", ((2, 3), (2, 3, 4, 4))), ("attention_transfer", ((2, 3), (2, 3)))]
 )

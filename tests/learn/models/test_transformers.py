@@ -18,15 +18,21 @@ from edgekd.base import preprocess
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.build import request as requests
 from edgekd.build import run as running
-from edgekd.build import set_up
+from edgekd.build import set_up, teach
+from edgekd.build.plan import TeachStep
 from edgekd.build.prepare import Objects, prepare
-from edgekd.learn import answers
-from edgekd.learn.data._batches import from_splits
+from edgekd.learn import answers, predictions
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.learn.data.made_text import MadeText
-from edgekd.learn.frozen import FrozenBody
+from edgekd.learn.feed import Feed
+from edgekd.learn.frozen import FrozenBody, embedded
 from edgekd.learn.models.transformers import Transformers
+from edgekd.learn.rescaled import Rescaled
 from edgekd.learn.teacher import bare
 from edgekd.spec import recipe as recipes
+from edgekd.spec.recipe import Augment
+from edgekd.tasks.regression import Regression
 
 MADE: dict[str, Any] = {"classes": 2, "words": 30, "train": 96, "validation": 48, "test": 32, "length": 24}
 TOKENS = MadeText(**MADE).load().preprocess[0]["vocabulary"]
@@ -157,6 +163,48 @@ def test_a_body_is_asked_once_and_its_head_learns(
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     assert isinstance(bare(trained["teacher"].student.module), FrozenBody)
     assert any("reads texts by the tokenizer in its folder" in note for note in workspace.notes)
+
+
+def test_what_a_body_gives_of_samples_stays_together_as_these_do() -> None:
+    x, pairs = np.arange(12, dtype=np.float32).reshape(6, 2), np.arange(6) // 2
+    split = Split(x, np.arange(6) % 2, together=pairs, group=pairs // 2)
+    feed = Feed(Dataset(split, split, split, ("a", "b"), ()), (), Augment(views=1), 0)
+    shown = embedded(FrozenBody(nn.Identity(), (torch.zeros(2, 2),), 2, "mean"), feed, 0)
+    for name in ("train", "validation"):
+        together, group = shown.together(name), shown.group(name)
+        assert together is not None and together.tolist() == [0, 0, 1, 1, 2, 2]
+        assert group is not None and group.tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_a_new_head_over_a_body_learns_values_in_the_unit_of_their_labels(
+    folders: dict[str, str], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    light = rng.uniform(-1.7, 1.7, 96)
+    x = (128 + 60 * light[:, None, None, None] + rng.normal(0, 5, (96, 16, 16, 1))).clip(0, 255).astype(np.uint8)
+    values = (190 + 180 * light[:, None]).astype(np.float32)
+    data = from_splits([(x, values)] * 3, "data", task=Regression())
+    table = {
+        "name": "values",
+        "task": "regression",
+        "metric": "mse",
+        "data": {"source": "objects"},
+        "teacher": {
+            "model": {"kind": "transformers", "folder": folders["images"], "head": "linear"},
+            "epochs": 20,
+            "batch_size": 16,
+            "lr": 0.05,
+        },
+        "student": {"model": {"kind": "convnet"}},
+        "losses": [{"kind": "squared_error"}],
+        "targets": ["ort-cpu"],
+    }
+    request = requests.make(table, data=fingerprint(data), cache=tmp_path)
+    workspace = prepare(request, Objects(dataset=data))
+    trained = teach.teacher(workspace, workspace.plan.get("teacher", TeachStep)).student.module
+    assert isinstance(trained, Rescaled) and isinstance(bare(trained), FrozenBody)
+    answered = predictions.predict(trained, workspace.feed_of("teacher"), "train")
+    assert np.abs(answered - values).mean() < values.std(), "head and unit together, and not the unit twice"
 
 
 def test_a_folder_teaches_as_it_stands(folders: dict[str, str], tmp_path: Path) -> None:
