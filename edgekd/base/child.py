@@ -30,10 +30,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
-from edgekd.base import confined, errors, pipes, reader, units
+from edgekd.base import confined, errors, family, pipes, reader, units
 from edgekd.base.child_limits import Limits
 from edgekd.base.disk import temporary
 from edgekd.base.errors import EdgekdError, Failure, IntegrityError, ResourceError, UnavailableError
@@ -283,17 +282,12 @@ class _Child:
 
 def memory_of(pid: int) -> int:
     """Bytes, resident or swapped out, of a process and of what it started; 0 where the system does not tell."""
-    total, todo, seen = 0, [str(pid)], {str(pid)}
-    while todo:
-        place = Path("/proc", todo.pop())
+    total = 0
+    for place in family.of(pid):
         with contextlib.suppress(OSError):  # it has ended
             for line in (place / "status").read_bytes().splitlines():
                 if line.startswith((b"VmRSS:", b"VmSwap:")):
                     total += int(line.split()[1]) * _PAGE
-            for task in os.listdir(place / "task"):
-                started = set((place / "task" / task / "children").read_text(encoding="ascii").split()) - seen
-                seen |= started
-                todo += started
     return total
 
 

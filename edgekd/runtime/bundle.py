@@ -26,10 +26,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekd.base import limits, preprocess, reader
+from edgekd.base import limits, preprocess, reader, units
 from edgekd.base.disk import replace_folder
 from edgekd.base.door import open_inside
-from edgekd.base.errors import DataError, IntegrityError, RecipeError, UsageError
+from edgekd.base.errors import DataError, IntegrityError, OutputError, RecipeError, UsageError
 from edgekd.document import samples as samples_json
 from edgekd.document.report import Report, contradictions
 from edgekd.document.samples import Samples
@@ -65,12 +65,15 @@ def write(
         The manifest's digest (SHA-256), which every other file hangs on.
 
     Raises:
-        OutputError: ``folder`` holds something else (without ``overwrite``) or can't be written.
+        OutputError: ``folder`` holds something else (without ``overwrite``) or can't be written; or could not be read.
         ResourceError: the disk is full; nothing is left behind.
     """
     files = {**_contents(bundle), **pages}
     hashes = {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
     files[MANIFEST] = canonical(manifest.table(bundle, preprocess.stored(bundle.preprocess)[0], hashes))
+    if (size := len(files[MANIFEST])) > MAX_MANIFEST:
+        allowed, where = f"at most {units.size(MAX_MANIFEST)} of names and preprocessing", str(folder / MANIFEST)
+        raise OutputError("a manifest that is too large", where=where, found=units.size(size), allowed=allowed)
     files[DIGEST] = digest_file(files[MANIFEST])
     digest = hashlib.sha256(files[MANIFEST]).hexdigest()
     remember(digest)

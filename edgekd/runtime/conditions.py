@@ -5,6 +5,7 @@ A figure may be called stable only where nothing of this moved it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import host, units
+from edgekd.base import family, host, units
 from edgekd.document import bench as documents
 
 BUSY = 0.1  # CPUs that others use, beyond which a result says so
@@ -75,13 +76,13 @@ def _pair(ends: Sequence[float] | None) -> tuple[float, float] | None:
 def watched() -> Iterator[Callable[[], Conditions]]:
     """Gives a function that tells, once the block is left, what the machine did in it."""
     observed = [Conditions()]
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), _own_seconds()
     busy, stolen, heat, clock, energy = _now()
     yield lambda: observed[0]
-    seconds, mine = time.perf_counter() - wall, time.process_time() - cpu
+    seconds, mine = time.perf_counter() - wall, _own_seconds() - cpu
     busy_, stolen_, heat_, clock_, energy_ = _now()
     others = None if busy is None or busy_ is None else round(max(0.0, busy_ - busy - mine) / seconds, 2)
-    share = None if stolen is None or stolen_ is None else round((stolen_ - stolen) / seconds / host.cores(), 4)
+    share = None if stolen is None or stolen_ is None else round((stolen_ - stolen) / seconds / _all_cores(), 4)
     observed[0] = Conditions(
         others,
         share,
@@ -90,6 +91,16 @@ def watched() -> Iterator[Callable[[], Conditions]]:
         None if energy is None or energy_ is None or energy_ < energy else energy_ - energy,  # it counts round
         seconds,
     )
+
+
+def _own_seconds() -> float:
+    """CPU seconds of this process and of what it started: some runtimes compute in a process of their own."""
+    return time.process_time() + family.seconds_of_started(os.getpid())
+
+
+def _all_cores() -> int:
+    """The machine's, of which this process may use some: the system counts what was stolen of all."""
+    return os.cpu_count() or 1
 
 
 def _now() -> tuple[float | None, float | None, float | None, float | None, float | None]:
@@ -104,7 +115,7 @@ def doubts(conditions: Conditions, samples: NDArray[np.int64]) -> list[str]:
     """
     reasons = []
     if conditions.others is not None and conditions.others > BUSY:
-        reasons.append(f"other processes used {conditions.others:.1f} of {host.cores()} CPUs: the times are too long")
+        reasons.append(f"other processes used {conditions.others:.1f} of {_all_cores()} CPUs: the times are too long")
     if conditions.stolen is not None and conditions.stolen > STOLEN:
         reasons.append(f"the hypervisor took {units.share(conditions.stolen, 0)} of the time away")
     quarter = len(samples) // 4

@@ -147,7 +147,7 @@ def _hold(
         raise IntegrityError("other outputs than when it was built", where=where, found=list(answers), allowed=expected)
     for head, one in answers.items():
         place, wanted, task = f"{where}: {head}", expected[head], heads.tasks[head]
-        record = task.record(one)
+        record = _recorded(task, one)
         if task.decision(record) != task.decision(wanted):
             actual, before = task.in_words(record), task.in_words(wanted)
             raise IntegrityError("another decision than when it was built", where=place, found=actual, allowed=before)

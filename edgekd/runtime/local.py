@@ -170,7 +170,7 @@ def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> Skippe
         "samples": len(samples),
         "size_bytes": sum(map(len, job.candidates["this"].values())),
         "cold": first,
-        "joules_per_run": None if joules is None else joules / len(samples),
+        "joules_per_run": None if joules is None else joules / timed.conditions.seconds * summary["mean"] / 1e3,
         "stable": note is None,
         "note": note,
         "conditions": timed.conditions.table,

@@ -164,7 +164,8 @@ def load(
 
     Raises:
         IntegrityError: damaged, or not signed as asked; a file is held against its hash when it is opened.
-        UnavailableError: no variant can run here, or none answers as where it was checked; says why for each.
+        UnavailableError: no variant can run here: each was refused by a runtime on which it was never checked, answers
+            otherwise than where it was, or lacks something; says why for each.
     """
     named = [own_classes.path_of(plugin) for plugin in plugins]
     return steadily(Path(path), lambda: _load(path, target, threads, named, Trust.of(key)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edgekd.base import host
-from edgekd.base.errors import FactoryError, IntegrityError, UnavailableError, UsageError, in_bundle
+from edgekd.base.errors import ExportError, FactoryError, IntegrityError, UnavailableError, UsageError, in_bundle
 from edgekd.runtime import batches, claims, golden
-from edgekd.runtime.backend import Session, make
+from edgekd.runtime.backend import Backend, Session, make
 from edgekd.runtime.contents import Bundle, Variant
 
 
@@ -31,7 +32,8 @@ def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, b
     """Compile a variant on this machine.
 
     Raises:
-        UnavailableError: this CPU lacks a feature, or the runtime is not installed, or not allowed.
+        UnavailableError: this CPU lacks a feature, or the runtime is not installed, or not allowed; or it is another
+            than where the variant was checked, and refuses it.
         IntegrityError: the runtime does not take what the bundle says, or holds.
         UsageError: threads out of range. FactoryError: a backend of the user's own, by ``plugins``, can't be made.
     """
@@ -53,12 +55,30 @@ def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, b
     with in_bundle():
         files = bundle.files_of(variant)
         claims.hold_files(bundle, variant, files)
-        session = backend.open(files, batch=batch or variant.batch)
+        session = _session(backend, variant, files, batch or variant.batch)
     sizes = {port.name: port.shape[-1] if port.shape else None for port in session.outputs}
     if any(sizes.get(name, 0) not in (None, size) for name, size in bundle.heads.items()):
         where = f"{bundle.folder}: {variant.target}"
         raise IntegrityError("heads that don't fit the model's outputs", where=where, found=dict(bundle.heads))
     return Opened(session, variant, backend.version())
+
+
+def _session(backend: Backend, variant: Variant, files: Mapping[str, bytes], batch: int) -> Session:
+    """Open a variant's files.
+
+    Raises:
+        UnavailableError: the runtime refuses them, and the bundle names others on which they were checked.
+        ExportError: it refuses them all the same.
+    """
+    try:
+        return backend.open(files, batch=batch)
+    except ExportError as err:
+        runtime = backend.version()
+        places = dict.fromkeys(place.runtime for place in variant.checked)
+        if not places or runtime in places:
+            raise
+        where = f"{variant.target}: {runtime}"
+        raise UnavailableError(f"refuses what others open: {err}", where=where, allowed=", ".join(places)) from err
 
 
 def others(variant: Variant) -> list[Variant]:

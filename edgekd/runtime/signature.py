@@ -19,7 +19,7 @@ from edgekd.base.door import open_inside
 from edgekd.base.errors import IntegrityError, UnavailableError, UsageError
 
 MANIFEST, SIGNATURE = "manifest.json", "model.sig"
-MAX_MANIFEST = 4_000_000
+MAX_MANIFEST = 16_000_000  # it holds the names of the classes: 300,000 of them, of 30 characters
 MAX_SIGNATURE = 4_000_000  # bytes; a bundle of 60 files has 12,000
 SECONDS = 300.0  # a bundle of 1 GB is hashed in 3 s
 INSTALL = "pip install 'edgekd[sign]'"

@@ -31,8 +31,10 @@ from edgekd.base.errors import (
 )
 from edgekd.runtime import bench, local, opening
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.contents import Bundle, Variant
+from edgekd.runtime.backend import make
+from edgekd.runtime.contents import Bundle, Checked, Variant
 from edgekd.runtime.jobs import BenchJob
+from edgekd.runtime.model import load
 from edgekd.runtime.opening import open_variant
 from edgekd.tasks import Heads
 
@@ -140,6 +142,34 @@ def test_a_model_that_can_not_be_run(name: str, tmp_path: Path) -> None:
     ) as caught:  # 4: it answers otherwise than where it was checked
         opened(stranger(tmp_path / "net", {"model.onnx": data}))
     assert type(caught.value) is IntegrityError or "does not answer here" in str(caught.value)
+
+
+ELSEWHERE = Checked("onnxruntime 99.0", "x86_64", ())
+
+
+def test_a_runtime_refuses_what_was_checked_on_another(tmp_path: Path) -> None:
+    """An older one may lack an operator: that is no fault of the bundle's."""
+    data = {"model.onnx": model(MODELS["an operator that is none"])}
+    with pytest.raises(UnavailableError, match=r"ort-cpu: onnxruntime .*: refuses what others open: .*Nonsense.*99\.0"):
+        opened(stranger(tmp_path / "net", data, checked=[ELSEWHERE]))
+    here = replace(ELSEWHERE, runtime=make("ort", {}, "t").version())
+    with pytest.raises(IntegrityError, match="Nonsense"):
+        opened(stranger(tmp_path / "here", data, checked=[ELSEWHERE, here]))
+
+
+def test_load_goes_on_to_what_the_runtime_does_not_refuse(tmp_path: Path) -> None:
+    facts: dict[str, Any] = {"isa": (), "numerics": "float32", "quantized": False, "batch": 1, "tolerance": 1e-3}
+    newer, older = (
+        Variant(name, "ort", {}, {"model.onnx": model(text)}, golden=(X, Y), checked=[ELSEWHERE], **facts)
+        for name, text in (("newer", MODELS["an operator that is none"]), ("older", GOOD))
+    )
+    bundle = Bundle(
+        "net", {"kind": "classification"}, "0" * 64, list("abc"), Heads({"logits": 3}), [], [2], True, [newer, older]
+    )
+    bundles.write(tmp_path / "net", replace(bundle, sample_dtype="float32"), {})
+    assert load(tmp_path / "net").target == "older"
+    with pytest.raises(UnavailableError, match="refuses what others open"):
+        load(tmp_path / "net", target="newer")
 
 
 GOLDEN: dict[str, tuple[Any, Any]] = {

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx.parser
@@ -233,3 +234,14 @@ def test_a_crash_of_the_child_is_told(
 def test_every_error_can_come_back_from_a_child() -> None:
     for name in ("UsageError", "TargetError", "ExportError", "UnavailableError", "IntegrityError", "ResourceError"):
         assert str(getattr(errors, name)("what")) == "what"
+
+
+def test_a_fast_one_does_not_wait_for_its_seconds_beside_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    took = {"slow": 200_000_000, "fast": 200_000}
+    sessions: dict[str, Any] = {name: name for name in took}
+    monkeypatch.setattr(bench, "_warm_up", lambda run: 1e9)
+    monkeypatch.setattr(bench, "runner", lambda session, inputs: lambda: took[session])
+    both = measure(sessions, X, baseline="slow", min_samples=10, min_seconds=1.0)
+    assert len(both["slow"]) == len(both["fast"]) == 100, "20 times one second, not the 5,000 runs of the fast one"
+    alone = measure({"fast": sessions["fast"]}, X, baseline="fast", min_samples=10, min_seconds=1.0)
+    assert alone["fast"].sum() >= 1e9

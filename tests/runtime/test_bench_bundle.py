@@ -150,8 +150,10 @@ def test_the_command_line(net: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "times as long as B (95 % interval" in capsys.readouterr().out
     assert cli.run(["bench", str(net), "--export", "csv", "--seconds", "0.05"]) == 0
     assert capsys.readouterr().out.startswith("device,variant,")
-    assert cli.run(["bench", str(net), "--compare", str(net), "--export", "csv"]) == 2
     page = tmp_path / "page.html"
+    for more in (["--export", "csv"], ["--html", str(page)], ["--profile"], ["--streams", "2"]):
+        assert cli.run(["bench", str(net), "--compare", str(net), *more]) == 2
+    assert not page.exists()
     line = ["bench", str(net), "--device", "local", "--device", "local", "--seconds", "0.05", "--html", str(page)]
     assert cli.run(line) == 0
     assert page.read_text().count("<td>local</td>") == 4, "two variants measured, two hosts told"

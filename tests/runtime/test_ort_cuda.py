@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from typing import Any
+
 import numpy as np
 import onnx.parser
 import pytest
@@ -10,6 +14,8 @@ from edgekd.base.errors import UnavailableError, UsageError
 from edgekd.runtime import backend as backends
 from edgekd.runtime import bench
 from edgekd.runtime.backend import Apart
+from edgekd.runtime.backends.ort import CUDA, TENSORRT
+from edgekd.runtime.backends.ort_cuda.backend import KEPT, OrtCuda, OrtCudaSession
 from edgekd.runtime.jobs import BenchJob
 from edgekd.spec import target
 
@@ -73,3 +79,62 @@ def test_without_a_gpu_it_says_so(name: str) -> None:
         assert "no such provider" in str(err) and "ort-gpu" in str(err)
     else:
         pytest.skip("this machine has the provider")
+
+
+@pytest.fixture
+def replaying(monkeypatch: pytest.MonkeyPatch) -> OrtCudaSession:
+    """A session that would capture and replay, were it on a GPU."""
+    monkeypatch.setattr(OrtCuda, "replays", property(lambda self: True))
+    session = opened()
+    assert isinstance(session, OrtCudaSession)
+    return session
+
+
+def graphs(session: OrtCudaSession) -> list[int]:
+    """The numbers of the graphs of the shapes that are bound."""
+    return [int(bound.options.get_run_config_entry("gpu_graph_id")) for bound in session._bound.values()]
+
+
+def test_no_two_buffers_share_a_graph_and_shapes_without_end_have_none(replaying: OrtCudaSession) -> None:
+    fork = replaying.fork()
+    for session, counts in ((replaying, [1, 2]), (fork, [1]), (replaying, [3])):
+        for count in counts:
+            session.run(inputs(count))
+    assert (graphs(replaying), graphs(fork)) == ([1, 2, 4], [3])
+    for count in range(4, 4 + 2 * KEPT):
+        x = inputs(count)
+        np.testing.assert_array_equal(replaying.run(x)["double"], 2 * x["x"])
+    assert len(graphs(replaying)) == KEPT and set(graphs(replaying)) == {-1}
+    assert replaying._captured == KEPT
+
+
+def test_forks_take_turns(replaying: OrtCudaSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the copy in to the copy out: a run of another thread would write over what was not read yet."""
+    inside, most, compute = [0], [0], OrtCudaSession._ask
+    both = threading.Barrier(2, timeout=0.2)
+
+    def ask(self: OrtCudaSession, *given: Any) -> None:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait()  # for a second thread, which never gets here
+        compute(self, *given)
+        inside[0] -= 1
+
+    monkeypatch.setattr(OrtCudaSession, "_ask", ask)
+    threads = [threading.Thread(target=session.run, args=(inputs(2),)) for session in (replaying, replaying.fork())]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_graphs_are_of_cudas_own_provider_alone() -> None:
+    """What TensorRT leaves to CUDA is not the whole computation, of which CUDA would ask for all."""
+    (cuda,) = OrtCuda(CUDA).providers()
+    assert cuda[1]["enable_cuda_graph"] == "1" and OrtCuda(CUDA).replays
+    assert OrtCuda(CUDA, graphs=False).providers()[0][1]["enable_cuda_graph"] == "0"
+    (tensorrt, rest) = OrtCuda(TENSORRT).providers()
+    assert (tensorrt[1]["trt_cuda_graph_enable"], rest[1]["enable_cuda_graph"]) == ("0", "0")
+    assert not OrtCuda(TENSORRT).replays

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx.parser
@@ -16,6 +17,7 @@ from edgekd.base.errors import ExportError, UnavailableError
 from edgekd.cli import inspection
 from edgekd.runtime import backend as backends
 from edgekd.runtime.backend import SelfTimed
+from edgekd.runtime.backends.ort_web.backend import OrtWebSession
 from edgekd.spec import target
 
 CONV = """
@@ -90,3 +92,20 @@ def test_webgpu_answers_as_webassembly_and_never_falls_to_it_in_silence() -> Non
     with pytest.raises(ExportError, match="assigned to the default CPU EP"):
         backend.open(unknown)
     backends.make("ort_web", {"provider": "webgpu", "fallback": True}, "t").open(unknown)
+
+
+def test_node_is_ended_though_its_pipe_is_broken() -> None:
+    """What was written last is flushed when the pipe is closed, and nobody may read it any more."""
+
+    def broken() -> None:
+        raise BrokenPipeError
+
+    ended: list[str] = []
+    pipe = SimpleNamespace(close=broken)
+    process = SimpleNamespace(
+        stdin=pipe, stdout=pipe, kill=lambda: ended.append("killed"), wait=lambda: ended.append("waited for")
+    )
+    session = OrtWebSession.__new__(OrtWebSession)
+    session._process = process  # type: ignore[assignment]  # all that is asked of it
+    del session
+    assert ended == ["killed", "waited for"]

@@ -1,15 +1,20 @@
 """ONNX Runtime on an NVIDIA GPU: buffers that stay on the device, CUDA graphs, TensorRT; never the CPU in silence.
 
 A run copies the inputs into the device's buffers, computes, and copies the outputs out. With fixed buffers and shapes
-the whole computation is one CUDA graph, captured in the first runs of a shape and replayed later.
+the whole computation is one CUDA graph, captured in the first runs of a shape and replayed later. ONNX Runtime keeps
+the graphs of a compiled model by number, and they are not for several threads at once: sessions on one model number
+theirs together, and take turns.
 """
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +28,7 @@ with unreported():
     import onnxruntime
     from onnxruntime import OrtValue
 
-KEPT = 8  # shapes whose buffers, and graphs, are kept
+KEPT = 8  # shapes whose buffers are kept; and how many of a session's shapes get a graph, which stays on the device
 _NO_GRAPH = "-1"  # as an annotation: neither captured nor replayed
 
 
@@ -34,7 +39,7 @@ class OrtCuda(ort.Ort):
     Args:
         provider: CUDA's, or TensorRT's (what that can't run falls to CUDA).
         device: the GPU's number.
-        graphs: replay CUDA graphs.
+        graphs: replay CUDA graphs; of CUDA's provider alone.
         fallback: let what the GPU can't run fall to the CPU, with copies there and back; else it is an error.
     """
 
@@ -47,6 +52,11 @@ class OrtCuda(ort.Ort):
     def place(self) -> str:
         """Where buffers lie, as ONNX Runtime names it."""
         return "cuda" if self.provider in (CUDA, TENSORRT) else "cpu"
+
+    @property
+    def replays(self) -> bool:
+        """Whether runs are captured, and replayed."""
+        return self.graphs and self.provider == CUDA
 
     def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OrtCudaSession:
         """One session takes any batch: ``batch`` changes nothing."""
@@ -62,9 +72,9 @@ class OrtCuda(ort.Ort):
 
     def providers(self) -> list[tuple[str, dict[str, str]]]:
         """The chosen one first."""
-        graphs = str(int(self.graphs))
+        graphs = str(int(self.replays))  # 0 for what TensorRT leaves to CUDA, which is no whole computation
         cuda = {"device_id": str(self.device), "enable_cuda_graph": graphs, "use_tf32": "0"}
-        known = {CUDA: cuda, TENSORRT: {"device_id": str(self.device), "trt_cuda_graph_enable": graphs}}
+        known = {CUDA: cuda, TENSORRT: {"device_id": str(self.device), "trt_cuda_graph_enable": "0"}}
         given = {key: str(value) for key, value in self.provider_options.items()}
         chosen = [(self.provider, {**known.get(self.provider, {}), **given})]
         return [*chosen, (CUDA, cuda)] if self.provider == TENSORRT else chosen
@@ -81,39 +91,50 @@ class _Bound:
     options: onnxruntime.RunOptions
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What sessions on one compiled model share: whose turn it is, and the numbers of their graphs."""
+
+    turn: AbstractContextManager[object]
+    graphs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+
 class OrtCudaSession:
     """A compiled model with buffers of its own for each of the last shapes."""
 
-    def __init__(self, backend: OrtCuda, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, backend: OrtCuda, session: onnxruntime.InferenceSession, shared: _Shared | None = None) -> None:
         self._backend, self._session = backend, session
+        self._shared = shared or _Shared(threading.Lock() if backend.replays else nullcontext())
         self.inputs = listed(map(ort.port, session.get_inputs()), "inputs")
         self.outputs = listed(map(ort.port, session.get_outputs()), "outputs")
         self._names = [port.name for port in self.outputs]
         self._bound: OrderedDict[tuple[Any, ...], _Bound] = OrderedDict()
         self._last: _Bound | None = None
-        self._made = 0
+        self._captured = 0
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        bound = self._buffers(arrays)
-        self._copy_in(bound, arrays)
-        self._compute(bound)
-        return self._copy_out(bound)
+        with self._shared.turn:
+            bound = self._buffers(arrays)
+            self._copy_in(bound, arrays)
+            self._compute(bound)
+            return self._copy_out(bound)
 
     def apart(self, arrays: Mapping[str, Array]) -> dict[str, int]:
         """Nanoseconds of one run: ``copy_in``, ``compute`` and ``copy_out``, each until the device is done."""
-        bound = self._buffers(arrays)
         clock = time.perf_counter_ns
-        started = clock()
-        self._copy_in(bound, arrays)
-        bound.binding.synchronize_inputs()
-        copied = clock()
-        self._compute(bound)
-        computed = clock()
-        self._copy_out(bound)
-        return {"copy_in": copied - started, "compute": computed - copied, "copy_out": clock() - computed}
+        with self._shared.turn:
+            bound = self._buffers(arrays)
+            started = clock()
+            self._copy_in(bound, arrays)
+            bound.binding.synchronize_inputs()
+            copied = clock()
+            self._compute(bound)
+            computed = clock()
+            self._copy_out(bound)
+            return {"copy_in": copied - started, "compute": computed - copied, "copy_out": clock() - computed}
 
     def fork(self) -> OrtCudaSession:
-        return OrtCudaSession(self._backend, self._session)
+        return OrtCudaSession(self._backend, self._session, self._shared)
 
     def _buffers(self, arrays: Mapping[str, Array]) -> _Bound:
         if self._last is not None and fits(self._last.like, arrays):
@@ -145,12 +166,13 @@ class OrtCudaSession:
             binding.bind_ortvalue_input(name, value)
         for name, value in zip(self._names, outputs, strict=True):
             binding.bind_ortvalue_output(name, value)
-        self._made += 1
-        return _Bound(copies, inputs, outputs, binding, self._options(str(self._made)))
+        graph = str(next(self._shared.graphs)) if self._captured < KEPT else _NO_GRAPH
+        self._captured += graph != _NO_GRAPH
+        return _Bound(copies, inputs, outputs, binding, self._options(graph))
 
     def _options(self, graph: str) -> onnxruntime.RunOptions:
         options = onnxruntime.RunOptions()
-        if self._backend.graphs and self._backend.place == "cuda":
+        if self._backend.replays:
             options.add_run_config_entry("gpu_graph_id", graph)
         return options
 

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -204,7 +205,8 @@ class OrtWebSession:
         process = getattr(self, "_process", None)
         if process is not None:
             for pipe in (process.stdin, process.stdout):
-                pipe.close()
+                with suppress(OSError):  # of what was written last, to a process that ended before it read it
+                    pipe.close()
             process.kill()
             process.wait()
 
