@@ -131,6 +131,7 @@ TESTED_ELSEWHERE = {
     "publish/record.py": "tests/whole/test_build.py: the files of a bundle",
     "publish/sign.py": "tests/attacks/test_signatures.py: held against the reference program",
     "report/attribution.py": "tests/analysis/test_attribution.py: rows and the picture of them, from one document",
+    "report/commands.py": "tests/report/test_page.py: what the page says",
     "report/devices.py": "tests/attacks/test_templates.py: whatever a device is called",
     "report/figures.py": "tests/report/test_page.py: what the page says",
     "report/raster.py": "tests/report/test_pictures.py: pictures on a page; tests/report/test_overlays.py",

@@ -12,7 +12,7 @@ from typing import TypedDict, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import units
+from edgekd.base import host, units
 from edgekd.base.preprocess import MASK
 from edgekd.build import timing
 from edgekd.build.evaluation import EvaluationSet, Scores, joined
@@ -204,9 +204,11 @@ def stored_key(step: MeasureStep, files: Mapping[str, Mapping[str, bytes]], run:
     A runtime need not be an installed distribution, whose version the step knows: onnxruntime-web is none.
     """
     runtime = step.runtime
-    facts = {**run.facts()["key"], "threads": int(runtime.target.options.get("threads", 1))}
+    facts: list[object] = [{**run.facts()["key"], "threads": int(runtime.target.options.get("threads", 1))}]
+    if not isinstance(run, LocalRunner):  # which times alone: values and parity are found here
+        facts.append(host.measured_key(0))
     hashes = {name: {file: sha256(data) for file, data in lowered.items()} for name, lowered in files.items()}
-    return sha256(canonical([step.key, facts, runtime.version, hashes]))
+    return sha256(canonical([step.key, *facts, runtime.version, hashes]))
 
 
 def _measure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from edgekd.document.rules import Bytes, Count, Interval, Length, NotNegative, Number, Positive, Share, Some
+from edgekd.document.rules import Count, Interval, Length, NotNegative, Number, Positive, Share, Some
 
 
 class Epoch(TypedDict):
@@ -175,7 +175,7 @@ Row = TypedDict(
         "ships": bool,
         "value_validation": Number,
         "value_test": Number,
-        "size_bytes": Bytes,
+        "size_bytes": Count,
         "p50_ms": Positive | None,
         "delta_validation": Number | None,
         "delta_test": Number | None,

@@ -8,17 +8,20 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 from edgekd.document.candidate import Candidate
 from edgekd.document.details import ByClass, Details
 from edgekd.document.machine import Host
-from edgekd.document.rules import Bytes, Count, Keys, NotNegative, Number, Positive, Share, Some
+from edgekd.document.rules import Count, Keys, NotNegative, Number, Positive, Share, Some
 from edgekd.document.thresholds import Promise, SureOf, Thresholds
 
 
 class Stage(TypedDict):
-    """A trained step: ``teacher``, ``student`` or a compression pass; ``target`` is null where all targets share it."""
+    """A trained step: ``teacher``, ``student`` or a compression pass; ``target`` is null where all targets share it.
+
+    A teacher of recorded answers, and one that is asked, has 0 parameters and 0 bytes.
+    """
 
     name: str
     target: str | None
     params: Count
-    size_bytes: Bytes
+    size_bytes: Count
     value_validation: Number
     value_test: Number
     seconds: NotNegative
@@ -74,8 +77,10 @@ class Target(TypedDict):
     """One target; ``shipped`` is null where nothing ships.
 
     ``timed_length``: of the token sequences that were timed; ``preprocess_ms``: p50 of preparing one raw sample in
-    Python, which no latency holds; ``also``: what other backends make of the file that ships; ``at_thresholds``: its
-    metric at the labels' own thresholds; ``sure``: by runtime and output, how many of its answers are.
+    Python, which no latency holds, where the same machine did both; ``batch``: samples of a run, ``threads``: that it
+    takes, 0 all; ``teacher``: by split its value over the samples that are scored here, where they are not all;
+    ``also``: what other backends make of the file that ships; ``at_thresholds``: its metric at the labels' own
+    thresholds; ``sure``: by runtime and output, how many of its answers are.
     """
 
     shipped: str | None
@@ -87,9 +92,19 @@ class Target(TypedDict):
     description: NotRequired[str]
     timed_length: NotRequired[Count]
     preprocess_ms: NotRequired[NotNegative]
+    batch: NotRequired[Count]
+    threads: NotRequired[Count]
+    teacher: NotRequired[dict[str, Number]]
     also: NotRequired[dict[str, object]]
     at_thresholds: NotRequired[AtThresholds]
     sure: NotRequired[dict[str, dict[str, SureOf]]]
+
+
+def as_judged(target: Target, teacher: Stage) -> Stage:
+    """The teacher's row with its values over the samples that a target's files were scored on."""
+    here = target.get("teacher") or {}
+    validation, test = here.get("validation", teacher["value_validation"]), here.get("test", teacher["value_test"])
+    return {**teacher, "value_validation": validation, "value_test": test}
 
 
 class Report(TypedDict):

@@ -86,10 +86,11 @@ def closed(shape: Shape) -> Shape:
     return shape
 
 
-# Ranges are wide, and such that pages can draw what is in them: no product of two overflows, no logarithm is of 0.
-Number = Annotated[float, Range(-1e15, 1e15)]
+# Ranges are wide, and such that pages can draw what is in them: no product of two overflows, no logarithm is of 0. The
+# mean square of errors of millions of a currency is above 1e15.
+Number = Annotated[float, Range(-1e30, 1e30)]
 Positive = Annotated[float, Range(1e-12, 1e15)]
-NotNegative = Annotated[float, Range(0, 1e15)]
+NotNegative = Annotated[float, Range(0, 1e30)]
 Share = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(0, 2**53)]
 Bytes = Annotated[int, Range(1, 2**53)]

@@ -26,18 +26,21 @@ from edgekd.decide import choose, doubts, fallbacks
 from edgekd.decide.choose import Choice
 from edgekd.document.candidate import Candidate
 from edgekd.document.details import Agreement, Baseline, Details, Epoch, Kept, Row
-from edgekd.document.report import Parity, Report, Stage, Target
+from edgekd.document.report import Parity, Report, Stage, Target, as_judged
 from edgekd.document.samples import Samples
 from edgekd.learn.answers import whole
 from edgekd.metrics import metric_name, metric_of_teacher
 from edgekd.publish import coverage, public
 from edgekd.runtime import bench as benching
 from edgekd.runtime import parity
+from edgekd.runtime.runners import LocalRunner
 from edgekd.spec.recipe import Budget
 from edgekd.tasks import kind_of
 
 SCHEMA_VERSION: Final = 1
 PARITY_SAMPLES = 10_000
+JUDGED = ("validation", "test")
+BY_CLASS = 10_000  # classes that are told of one by one
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def _by_metric(facts: BuildFacts) -> list[str]:
 
 def _doubts(facts: BuildFacts) -> list[str]:
     """Where a wish was met on validation, and is in doubt."""
-    sentences = []
+    sentences, is_share = [], facts.workspace.metric.share
     for name, measured in facts.measured.items():
         if (shipped := facts.choices[name].shipped) is None:
             continue
@@ -140,7 +143,7 @@ def _doubts(facts: BuildFacts) -> list[str]:
         values = {"validation": candidate.value_validation, "test": evaluation.value("test", scores)}
         ends = {"validation": candidate.drop_ci95, "test": evaluation.intervals("test", scores)["drop_ci95"]}
         validation, test = (
-            doubts.Drop(split, evaluation.length(split), evaluation.teacher_value(split) - value, ends[split])
+            doubts.Drop(split, evaluation.length(split), evaluation.teacher_value(split) - value, ends[split], is_share)
             for split, value in values.items()
         )
         sentence = doubts.about_drop(f"{name}, {shipped}", facts.budget, validation, test)
@@ -159,7 +162,8 @@ def _attribution(plan: Plan, stages: list[Stage], targets: dict[str, Target]) ->
     """What each stage cost and bought, by target."""
     teacher = next(stage for stage in stages if stage["name"] == "teacher")
     return {
-        name: attribution.rows(teacher, target, attribution.parents(plan, name)) for name, target in targets.items()
+        name: attribution.rows(as_judged(target, teacher), target, attribution.parents(plan, name))
+        for name, target in targets.items()
     }
 
 
@@ -213,7 +217,7 @@ def _validated(facts: BuildFacts) -> dict[str, str]:
 
 def _by_class(facts: BuildFacts) -> Agreement | None:
     """Agreement by class; where there are several heads of the first of classes, its name, and the other such heads
-    under theirs; None where no head is of classes.
+    under theirs; None where no head is of classes, or of more than anybody reads (of 10,000 it takes seconds and a MB).
     """
     workspace, evaluation, student = facts.workspace, facts.shown.evaluation, facts.shown.scores
     teacher, labels = evaluation.teacher("test"), evaluation.labels["test"]
@@ -226,7 +230,7 @@ def _by_class(facts: BuildFacts) -> Agreement | None:
             workspace.heads.tasks[name],
         )
         for name, where in workspace.heads.columns.items()
-        if workspace.heads.tasks[name].exclusive
+        if workspace.heads.tasks[name].exclusive and workspace.heads[name] <= BY_CLASS
     }
     if not by_head:
         return None
@@ -316,9 +320,14 @@ def _target(facts: BuildFacts, measured: Measured) -> Target:
         "parity": _parity(facts, measured, measured.candidates[shipped]),
         "budget": choose.budget_record(contender, facts.budget, teacher_value, measured.candidates[shipped].drop_ci95),
         "runtime": measured.version,
-        "preprocess_ms": measured.preprocess_ms,
+        "batch": measured.target.shapes.batch,
+        "threads": int(measured.target.options.get("threads", 1)),
         "description": f"{measured.target.backend} {measured.version}: {name}",
     }
+    if isinstance(facts.workspace.runner, LocalRunner):
+        row["preprocess_ms"] = measured.preprocess_ms
+    if any(not measured.evaluation.whole(split) for split in JUDGED):
+        row["teacher"] = {split: measured.evaluation.teacher_value(split) for split in JUDGED}
     if choice.shipped is not None:
         coverage.tell(row, facts.workspace, facts.decided, name, facts.tested(name, choice.shipped))
     if measured.target.also:
@@ -341,7 +350,7 @@ def _candidate(
         "size_bytes": candidate.size_bytes,
         "value_validation": candidate.value_validation,
         "value_test": measured.evaluation.value("test", got),
-        "scored": {split: measured.evaluation.length(split) for split in ("validation", "test")},
+        "scored": {split: measured.evaluation.length(split) for split in JUDGED},
         "latency_ms": {
             "p50": summary["p50"],
             "p90": summary["p90"],

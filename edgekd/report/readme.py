@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edgekd.decide.doubts import resolution
-from edgekd.document.report import Report, Stage, Target
+from edgekd.document.report import Report, Stage, Target, as_judged
 from edgekd.report import text, view
 from edgekd.report.markdown import Markdown, code, joined
 from edgekd.report.page import render
@@ -94,21 +94,30 @@ def _runtime(target: Target) -> str:
 
 
 def _rows(report: Report, teacher: Stage, metric: text.MetricText) -> list[dict[str, str]]:
-    rows = []
+    rows, all_of_it = [], report["split_sizes"]["test"]
     for name, target in report["targets"].items():
         if (ships := view.shipped_of(target)) is not None:
-            p50 = ships["latency_ms"]["p50"]
+            p50, value = ships["latency_ms"]["p50"], metric.value(ships["value_test"])
+            counted = ships.get("scored", {}).get("test", all_of_it)
+            ran = _run(target.get("batch", 1), target.get("threads", 1))
             rows.append(
                 {
                     "target": name,
                     "ships": ships["name"],
                     "size": text.size(ships["size_bytes"]),
-                    "value": metric.value(ships["value_test"]),
-                    "gap": metric.against(ships["value_test"], teacher["value_test"], "it"),
-                    "p50": ", ".join(filter(None, (text.milliseconds(p50), text.of_tokens(target, p50)))),
+                    "value": value if counted == all_of_it else f"{value} (of {counted:,})",
+                    "gap": metric.against(ships["value_test"], as_judged(target, teacher)["value_test"], "it"),
+                    "p50": ", ".join(filter(None, (text.milliseconds(p50), ran, text.of_tokens(target, p50)))),
                 }
             )
     return rows
+
+
+def _run(batch: int, threads: int) -> str:
+    """``a batch of 8, 4 threads``: what is not one sample on one thread."""
+    samples = f"a batch of {batch}" if batch > 1 else ""
+    cores = "" if threads == 1 else f"{threads} threads" if threads else "all cores"
+    return ", ".join(filter(None, (samples, cores)))
 
 
 def _teacher(stage: Stage, recipe: Table, metric: text.MetricText) -> dict[str, str]:
@@ -199,14 +208,16 @@ def _cpp(examples: Collection[str]) -> dict[str, str]:
 
 def _resolution(report: Report) -> str | None:
     """What a test split of so many samples can't tell apart, where that is half a point or more."""
-    values = [c["value_test"] for target in report["targets"].values() for c in target["candidates"]]
+    files = [c for target in report["targets"].values() for c in target["candidates"]]
+    values, whole = [c["value_test"] for c in files], report["split_sizes"]["test"]
     if report["metric"] not in ("accuracy", "agreement", "hit_rate") or not values:
         return None
-    points = 100 * resolution(min(max(values), 1.0), report["split_sizes"]["test"])
+    count = min(c.get("scored", {}).get("test", whole) for c in files)
+    points = 100 * resolution(min(max(values), 1.0), count)
     if points < 0.5:
         return None
     about = f"{points:.0f} points" if points >= 1.5 else f"{points:.1f} points"
-    return f"A test split of {report['split_sizes']['test']:,} can't tell differences below about {about} apart."
+    return f"A test split of {count:,} can't tell differences below about {about} apart."
 
 
 def _limits(report: Report, classes: Classes) -> list[str]:

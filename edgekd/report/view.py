@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 
-from edgekd.base import backend_facts, recipe_files, units
+from edgekd.base import units
 from edgekd.decide.budget import AT_LEAST, is_met
 from edgekd.document.candidate import Candidate
 from edgekd.document.details import Baseline, Details, Kept, Taken
 from edgekd.document.machine import Host
-from edgekd.document.report import Budget, Parity, Report, Stage, Target, notes_of
-from edgekd.report import kernels, svg, text
+from edgekd.document.report import Budget, Parity, Report, Stage, Target, as_judged, notes_of
+from edgekd.report import commands, kernels, svg, text
 from edgekd.report.text import MetricText
 
 MARKS = {"ships": "✓", "within": "○", "outside": "×"}
@@ -51,8 +50,8 @@ def page(report: Report, details: Details) -> dict[str, object]:
         "notes": notes_of(report),
         "host": _host(report["host"]),
         "versions": {k: v for k, v in (report["host"].get("versions") or {}).items() if v is not None},
-        "embed": _embed(report),
-        "next": _next(report),
+        "embed": commands.embed(report),
+        "next": commands.next_of(report),
         "recipe": json.dumps(recipe, indent=2, ensure_ascii=False) if recipe else None,
     }
 
@@ -128,7 +127,8 @@ def _about(report: Report) -> str:
 
 
 def _target(report: Report, name: str, metric: MetricText) -> dict[str, object]:
-    target, teacher = report["targets"][name], teacher_of(report)
+    target = report["targets"][name]
+    teacher = None if (of_all := teacher_of(report)) is None else as_judged(target, of_all)
     return {
         "name": name,
         "runtime": target.get("runtime"),
@@ -340,49 +340,3 @@ def _host(host: Host) -> list[tuple[str, str]]:
     shown = [(name, write(key, facts[key])) for key, name in HOST.items() if key in facts]
     others = {key: value for key, value in facts.items() if key not in HOST and key not in ("versions", "note")}
     return shown + [(key, write(key, value)) for key, value in others.items() if isinstance(value, str | int | float)]
-
-
-def _folder(report: Report) -> str:
-    return f"dist/{report['name']}" + ("" if report["shippable"] else "-quick")
-
-
-def _embed(report: Report) -> str | None:
-    """Lines for an app, or None where there is no bundle."""
-    targets = report["targets"]
-    if any(target["shipped"] is None for target in targets.values()):
-        return None
-    path = _folder(report)
-    lines = [f"# pip install {_requirement(targets)}: no torch, no onnx", "import edgekd", ""]
-    lines += [f"model = edgekd.load({path!r})  # the fastest variant that this machine can run"]
-    lines += text.asking(report)
-    if len(targets) > 1:
-        lines += ["", *(f"model = edgekd.load({path!r}, target={name!r})" for name in targets)]
-    return "\n".join(lines)
-
-
-def _requirement(targets: Mapping[str, Target]) -> str:
-    """What to give pip for an app: that of the one backend, else ONNX Runtime's, which opens most files."""
-    known = backend_facts.every()
-    kinds = {str(target.get("description", "")).partition(" ")[0] for target in targets.values()}
-    stated = {known[kind].requirement if kind in known else "" for kind in kinds}
-    return stated.pop() if len(stated) == 1 and stated != {""} else known["ort"].requirement
-
-
-def _next(report: Report) -> list[tuple[str, str]]:
-    """Commands to type and what each does."""
-    targets = " ".join(f"--target {shlex.quote(name)}" for name in report["targets"])
-    name = report["name"] if report["name"] in recipe_files.builtins() else "recipe.toml"
-    if any(target["shipped"] is None for target in report["targets"].values()):
-        return [
-            (f"edgekd build {name} {targets} --keep-candidates", "keep the files that were measured, to look at them"),
-            (f"edgekd build {name} {targets} --set budget.max_drop=0.02", "try another wish, if you meant that"),
-        ]
-    folder = shlex.quote(_folder(report))
-    commands = [
-        (f"edgekd verify {folder}", "check every hash, replay the golden inputs"),
-        (f"edgekd bench {folder}", "time every variant on another machine"),
-        (f"edgekd inspect {folder}", "see which operators are quantized"),
-    ]
-    if not report["shippable"]:
-        commands.insert(0, (f"edgekd build {name} {targets}", "build it for real"))
-    return commands

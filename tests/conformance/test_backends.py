@@ -282,7 +282,7 @@ NAMED_BECAUSE = {
     "base/watch.py": "of libraries that users' own code opens files with",
     "publish/app_files.py": "of the kinds of programs, which are a list of their own",
     "publish/examples/__init__.py": "of the kinds of programs",
-    "report/view.py": "ONNX Runtime is proposed where targets differ",
+    "report/commands.py": "ONNX Runtime is proposed where targets differ",
     "teachers/onnx.py": "of the two runtimes that a teacher's file is asked by",
     "runtime/manifest.py": "ONNX Runtime's model packages say ort, and it opens the most portable file",
 }

@@ -107,6 +107,16 @@ def test_a_text_students_latency_says_of_how_many_tokens(document: Report) -> No
     assert text.of_tokens({**TARGET, "timed_length": 23}, 1.0) == "23 tokens", "a report of 0.1"
 
 
+def test_the_teacher_is_held_against_on_the_samples_that_were_scored(document: Report) -> None:
+    """Where scoring all of a split takes minutes a part of it is scored, on which the teacher may be another."""
+    changed = copy(document)
+    target = changed["targets"]["ort-cpu"]
+    ships = next(c for c in target["candidates"] if c["name"] == target["shipped"])
+    target["teacher"] = {"validation": ships["value_validation"] + 0.04, "test": ships["value_test"] + 0.03}
+    page = report.html(changed, {}).replace(text.NBSP, " ")
+    assert "3.0 points below the teacher" in page and "3.0 points below" not in report.html(document, {})
+
+
 def test_kernels_add_up_to_the_latency_or_it_is_said_why_not(document: Report) -> None:
     changed = copy(document)
     for share, candidate in zip((1.1, 2.0, 0.4), changed["targets"]["openvino"]["candidates"], strict=True):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import edgekd
+from edgekd import cli
 from edgekd.base.errors import DataError, EdgekdError, RecipeError, UnavailableError
 from edgekd.base.scores import log_softmax, softmax
 from edgekd.build import request as requests
@@ -467,6 +468,9 @@ def test_what_a_network_said_teaches_the_same_student_byte_for_byte(tmp_path: Pa
     assert (teacher["params"], teacher["size_bytes"], report["stages"][1]["name"]) == (0, 0, "student")
     edgekd.verify(tmp_path / "out")
     assert "of the teacher" not in (tmp_path / "out" / "report.html").read_text().partition("<table")[0]
+    again_report = edgekd.build(recorded, out=tmp_path / "out", cache=tmp_path / "two", quick=True)
+    assert again_report == report, "what stands is read, and nothing built"
+    assert cli.run(["report", str(tmp_path / "out"), "--out", str(tmp_path / "page.html")]) == 0
 
 
 def test_what_needs_a_network_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
