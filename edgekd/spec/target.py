@@ -26,6 +26,8 @@ WEIGHTS_OF = {
 Op = Literal["conv", "linear", "add", "pool", "concat", "embedding", "gate", "norm", "attention", "recurrent"]
 
 
+# What of a scheme is a runtime's own: how it fuses, which concerns the file alone.
+FUSED = ("residual", "chains", "attention", "recurrent")
 STATE_SCALE = 1 / 127  # of an LSTM's states in int8: they lie between -1 and 1
 
 
@@ -90,7 +92,13 @@ class Numerics(Frozen):
     @property
     def trained(self) -> dict[str, object]:
         """What a training depends on; how a runtime fuses concerns the file and what it is held against."""
-        return self.model_dump(exclude={"residual", "chains", "attention", "recurrent", "tolerance"})
+        return self.model_dump(exclude={*FUSED, "tolerance"})
+
+    @property
+    def judged(self) -> Numerics:
+        """What the epochs of a training are judged by, whichever of the targets that share it came first: the file of a
+        runtime that fuses nothing."""
+        return self.model_copy(update={key: type(self).model_fields[key].default for key in FUSED})
 
     @property
     def unrounded(self) -> str:

@@ -58,3 +58,14 @@ def test_true_is_no_number_of_a_target_either(tmp_path: Path) -> None:
     (tmp_path / "t.toml").write_text(text)
     with pytest.raises(TargetError, match=r"t\.toml: shapes\.batch: true or false"):
         target.load(str(tmp_path / "t.toml"))
+
+
+def test_targets_that_share_a_training_judge_its_epochs_by_one_file() -> None:
+    """Else the epoch that is kept would be another one by which target came first, under one key."""
+    judges: dict[str, set[str]] = {}
+    for name in target.names():
+        for scheme in target.load(name).numerics:
+            judged = scheme.judged.model_dump(mode="json", exclude={"tolerance"})
+            judges.setdefault(repr(scheme.trained), set()).add(repr(judged))
+    assert all(len(files) == 1 for files in judges.values())
+    assert any(one.judged != one for one in target.load("openvino").numerics)
