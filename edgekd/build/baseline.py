@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from edgekd.base import host
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.preprocess import LARGEST
 from edgekd.build import code_keys
@@ -70,20 +71,28 @@ def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> Bas
     if len(np.unique(labels[index])) < 2:
         return None
     code = [code_keys.own("measure"), code_keys.versions("measure")]
-    key = sha256(canonical(["baseline", workspace.plan.steps["teacher"].key, len(index), code]))
+    judged = [{split: sha256(rows.tobytes()) for split, rows in evaluation.rows.items()}, host.measured_key(0)]
+    key = sha256(canonical(["baseline", workspace.plan.steps["teacher"].key, len(index), *judged, code]))
     kept = document(workspace.store, key, "baseline.json", Baseline)
     if kept is None:
         workspace.progress({"step": "baseline", "epoch": None})
         baseline = _fitted(evaluation, np.asarray(raw[index]), labels[index], texts, classes)
+        if baseline is None:
+            return None
         kept = json.loads(workspace.store.put(key, {"baseline.json": canonical(baseline)})["baseline.json"])
     return kept
 
 
-def _fitted(evaluation: EvaluationSet, x: AnyArray, y: NDArray[np.int64], texts: bool, classes: int) -> Baseline:
+def _fitted(evaluation: EvaluationSet, x: AnyArray, y: NDArray[np.int64], texts: bool, classes: int) -> Baseline | None:
     model = _texts(classes) if texts else _numbers()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 200 rounds are what it gets
-        model.fit(x, y)
+        try:
+            model.fit(x, y)
+        except ValueError:
+            if not texts:
+                raise
+            return None  # texts without a word: of marks alone
     values = {
         split: evaluation.value(split, _scores(model, evaluation.raw(split), classes))
         for split in ("validation", "test")
@@ -101,7 +110,13 @@ def _fitted(evaluation: EvaluationSet, x: AnyArray, y: NDArray[np.int64], texts:
 
 def _texts(classes: int) -> Pipeline:
     words = min(50_000, MOST_WEIGHTS // classes)
-    counts = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=words, dtype=np.float32)
+    counts = TfidfVectorizer(
+        token_pattern=r"(?u)\b\w+\b",  # words of one letter, too: of proteins there are no others
+        ngram_range=(1, 2),
+        sublinear_tf=True,
+        max_features=words,
+        dtype=np.float32,
+    )
     return make_pipeline(counts, LogisticRegression(C=10.0, max_iter=200))
 
 

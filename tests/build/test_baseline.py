@@ -74,6 +74,17 @@ def test_numbers_and_texts(tmp_path: Path) -> None:
     assert told is not None and told["value_validation"] == 1.0 and told["kind"].startswith("TF-IDF")
 
 
+def test_words_of_one_letter_are_words_and_marks_are_none(tmp_path: Path) -> None:
+    """As proteins are written; and texts in which nothing is a word have no plain model, and are no error."""
+    ops = ({"op": "wordpiece", "vocabulary": WORDS, "length": 16, "lower": True},)
+    y = np.arange(60) % 2
+    letters = np.array(["M K V" if label else "A C G" for label in y], dtype=object)
+    told = baseline.make(FakeWorkspace(tmp_path / "letters", 2), evaluation(letters, y, ops, 2), quick=True)  # type: ignore[arg-type]
+    assert told is not None and told["value_test"] == 1.0
+    marks = np.array(["! !" if label else "? ..." for label in y], dtype=object)
+    assert baseline.make(FakeWorkspace(tmp_path / "marks", 2), evaluation(marks, y, ops, 2), quick=True) is None  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("what", ["unlabelled", "too wide", "slow and quick", "several heads"])
 def test_where_no_plain_model_fits(tmp_path: Path, what: str) -> None:
     x, y = numbers()
