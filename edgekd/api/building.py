@@ -179,6 +179,7 @@ def _table(
         is_whole: a table is all of a recipe, which was read already: nothing is laid below it.
     """
     some = given.dataset is not None or given.teacher is not None or given.student is not None
+    _check_networks(given)
     if isinstance(recipe, Path):
         recipe = str(recipe)
     if isinstance(recipe, str) or (recipe is None and not some):
@@ -212,10 +213,14 @@ def _over(base: Table, top: Table) -> recipes.Table:
     return merged
 
 
-def _check_complete(table: Table, given: Objects) -> None:
+def _check_networks(given: Objects) -> None:
     for role, module in (("teacher", given.teacher), ("student", given.student)):
         if module is not None and not isinstance(module, nn.Module):
             raise UsageError("not a network", where=role, found=type(module).__name__, allowed="an nn.Module")
+
+
+def _check_complete(table: Table, given: Objects) -> None:
+    for role, module in (("teacher", given.teacher), ("student", given.student)):
         if module is None and (table[role].get("model") or {}).get("kind") == "object":
             raise UsageError("missing", where=role, allowed=f"an nn.Module, or {role}.model in the recipe")
     if given.dataset is None and table["data"].get("source") == "objects":

@@ -5,6 +5,8 @@ Layout of the root::
     artifacts/<k0k1>/<key>/      the files of one artifact, and index.json: the key, SHA-256 and size of each
     scratch/<key>/               epoch checkpoints of a step that is not done yet
     hashes/<sha256>              hashes of the files of a folder of data, and what one pass over them told
+    seen/<sha256>.json           the modules that a user's own code imported
+    reports/<identity>/          the report of a build of which nothing met its budget
     version.txt                  which edgekd used it last
 """
 
@@ -35,6 +37,8 @@ MAX_INDEX, MAX_VERSION = 1_000_000, 100
 TRIES = 4
 Content = TypeVar("Content", bytes, mmap.mmap)  # of a file, in memory or on the disk
 _KEY = re.compile(r"[0-9a-f]{64}")
+BESIDE = ("hashes", "seen", "reports")  # folders of what is no artifact, and goes when it is old
+_BESIDE = re.compile(r"[0-9a-f]{16,64}(\.\w+)?")
 _OLDER = re.compile(r"\.[0-9a-f]{32}")  # of edgekd 0.1.0, which held no lock while it wrote
 
 
@@ -209,12 +213,11 @@ class Store:
             freed = sum(places.weight(one) for one in old)
             for one in old:
                 places.remove(one)
-            return freed + sum(
-                map(aside.clear, (*shards, *(self.root / name for name in ("hashes", "seen", "reports"))))
-            )
+            return freed + sum(map(aside.clear, (*shards, *(self.root / name for name in BESIDE))))
 
     def prune(self, older_than_days: float = 0.0, now: float = 0.0) -> int:
-        """Remove artifacts and scratch last written more than ``older_than_days`` before ``now``; bytes freed.
+        """Remove what was last written more than ``older_than_days`` before ``now``, but for answers that were asked
+        and studies; bytes freed.
 
         What a running build is writing stays: the scratch of a step that trains, and files that are not in place yet.
         """
@@ -224,10 +227,10 @@ class Store:
                 if _age(place / INDEX, now) >= old:
                     freed += places.weight(place)
                     self._drop(place)
-            for file in _inside(self.root / "hashes"):
-                if _age(file, now) >= old:
-                    freed += places.weight(file)
-                    places.remove(file)
+            for entry in (one for name in BESIDE for one in _inside(self.root / name)):
+                if (_BESIDE.fullmatch(entry.name) or entry.parent.name == BESIDE[0]) and _age(entry, now) >= old:
+                    freed += places.weight(entry)
+                    places.remove(entry)
             for folder in _inside(self.root / "scratch"):
                 if _age(folder, now) >= old and self._is_free(folder):
                     freed += places.weight(folder)

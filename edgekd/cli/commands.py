@@ -173,10 +173,13 @@ def bench(
 
     settings = local.Settings(**how)
     if key is not None:
-        bundles.read(bundle, settings.plugins, key)
+        for one in filter(None, (bundle, other)):
+            bundles.read(one, settings.plugins, key)
     if other is not None:
-        if len(devices) > 1 or form:
-            raise UsageError("compares on one device, in no other form", where="--compare")
+        if len(devices) > 1 or form or html is not None or settings.profile or settings.streams > 1:
+            what, allowed = "compares two bundles on one device, one run after the other", "--json, or none of these"
+            beside = "another device, --export, --html, --profile or --streams"
+            raise UsageError(what, where="--compare", found=beside, allowed=allowed)
         with own_modules(bool(settings.plugins)):
             ratio = compare.compare(bundle, other, target, devices[0], settings, tell)
         return show(as_json, ratio, console.compare_table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -161,11 +162,16 @@ def build_table(report: Report, out: Path, *, cached: bool) -> RenderableType:
     if not report["shippable"]:
         lines.append(Text("--quick: one epoch on few samples; not shippable", style="yellow"))
     first = "nothing to do: this bundle stands already" if cached else "wrote the bundle"
-    lines.append(f"{first}: {out}\n\nnext:\n  edgekd verify {out}\n  edgekd bench {out}\n  edgekd inspect {out}")
+    quoted = shlex.quote(str(out))
+    lines.append(
+        f"{first}: {out}\n\nnext:\n  edgekd verify {quoted}\n  edgekd bench {quoted}\n  edgekd inspect {quoted}"
+    )
     page = disk.samples_page(out)
     if page.is_file():
-        lines.append(f"  open {page}   # the samples they part on; not in the bundle")
-    lines.append(f"  python -c \"import edgekd; print(edgekd.load('{out}'))\"\n  open {out}/report.html")
+        lines.append(f"  open {shlex.quote(str(page))}   # the samples they part on; not in the bundle")
+    code = f"import edgekd; print(edgekd.load({str(out)!r}))"
+    program = f'"{code}"' if quoted == str(out) else shlex.quote(code)
+    lines.append(f"  python -c {program}\n  open {shlex.quote(f'{out}/report.html')}")
     return Group(*lines)
 
 
@@ -206,14 +212,16 @@ def tune_table(tune: Tune) -> RenderableType:
         candidates = ", ".join(dict.fromkeys(row["candidate"] for row in result["targets"].values()))
         row = (f"{result['value']:.4f}", f"{result['drop']:.4f}", units.milliseconds(result["p50_ms"]))
         table.add_row(name, candidates, *row, size(result["size_bytes"]), mark)
-    out, recipe = tune["bundle"], tune["recipe"]
-    page = Path(recipe).with_name("tune.html")
+    out, recipe = tune["bundle"], shlex.quote(tune["recipe"])
+    page, quoted = Path(tune["recipe"]).with_name("tune.html"), shlex.quote(str(out))
     lines: list[RenderableType] = [table, f"ended because {tune['ended']}"]
     lines.append(f"trial {tune['chosen']} ships: wrote the bundle {out}")
     if tune["quick"]:
         lines.append(Text("--quick: one epoch on few samples; not shippable", style="yellow"))
-    lines.append(f"\nnext:\n  edgekd verify {out}\n  edgekd bench {out}\n  edgekd build {recipe}   # read it, edit it")
-    lines.append(f"  open {page}\n  open {out}/report.html")
+    lines.append(
+        f"\nnext:\n  edgekd verify {quoted}\n  edgekd bench {quoted}\n  edgekd build {recipe}   # read it, edit it"
+    )
+    lines.append(f"  open {shlex.quote(str(page))}\n  open {shlex.quote(f'{out}/report.html')}")
     return Group(*lines)
 
 

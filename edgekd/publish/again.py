@@ -18,7 +18,9 @@ def write(folder: Path, out: Path | None) -> Path:
     """
     page = steadily(folder, lambda: _page(folder)).encode()
     if out is None:  # a name that anybody may have made a link of
-        place = Path(f"{folder.name}.report.html")
+        whole = folder.resolve()
+        here = whole.parent if Path.cwd().is_relative_to(whole) else Path()  # a file more in a bundle breaks it
+        place = here / f"{whole.name}.report.html"
         replace_file(place, page)
         return place
     with disk(out):  # the user's own choice, were it /dev/stdout

@@ -58,7 +58,9 @@ def completed(tables: Mapping[str, object]) -> Mapping[str, object]:
     data = tables.get("data")
     if isinstance(data, Mapping) and data.get("heads"):
         what, allowed = "groups of classes are heads of one task", "[data.heads] or [heads], one of the two"
-        raise RecipeError(what, where="data.heads", found=list(data["heads"]), allowed=allowed)
+        groups = data["heads"]
+        given = list(groups) if isinstance(groups, Mapping) else groups
+        raise RecipeError(what, where="data.heads", found=given, allowed=allowed)
     wanted = {"task": SEVERAL, "metric": mean_of(heads)}
     for key, kind in wanted.items():
         if tables.get(key) not in (None, kind, {"kind": kind}):

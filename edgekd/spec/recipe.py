@@ -339,7 +339,7 @@ def inputs(table: Table) -> Iterator[tuple[Table, str]]:
     made_of = student.get("from_teacher") if isinstance(student, dict) else None
     for tables in (table.get("compress"), made_of):
         for one in tables if isinstance(tables, list | tuple) else ():
-            if isinstance(one, dict) and one.get("kind") == "vocabulary" and one.get("file"):
+            if isinstance(one, dict) and one.get("kind") == "vocabulary" and isinstance(one.get("file"), str):
                 yield one, "file"
 
 

@@ -132,6 +132,7 @@ def test_classes_of_unlabelled_data_cannot_be_balanced(
     [
         ({"teacher": None}, "teacher: missing"),
         ({"student": "resnet"}, "student: not a network"),
+        ({"recipe": "digits", "teacher": {"weight": 0}}, "teacher: not a network"),
         ({"data": None}, "data: missing"),
         ({"budget": {"max_dorp": 0.1}}, "did you mean 'max_drop'"),
         ({"targets": ["openvno"]}, "did you mean 'openvino'"),

@@ -82,6 +82,22 @@ def test_a_build_that_was_faster_is_no_mistake(tmp_path: Path, monkeypatch: pyte
     assert [path.name for path in tmp_path.rglob(".*")] == []
 
 
+def test_prune_takes_reports_and_leaves_what_is_not_edgekds(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    gone = [tmp_path / "reports" / "0123456789abcdef" / "samples.html", tmp_path / "seen" / f"{'a' * 64}.json"]
+    kept = [
+        tmp_path / "reports" / "mine" / "page.html",
+        tmp_path / "asked" / ("b" * 64),
+        tmp_path / "tune" / "x.journal",
+    ]
+    for file in (*gone, *kept):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x" * 100)
+    assert store.prune(1.0, now=time.time() + 10) == 0
+    assert store.prune(0.0, now=time.time() + 10) >= 200
+    assert not any(file.exists() for file in gone) and all(file.exists() for file in kept)
+
+
 def test_prune_leaves_what_a_build_is_using(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with store.scratch(KEY) as folder:

@@ -24,6 +24,9 @@ from edgekd.spec import recipe
         ("", ""),
         (7, 7),
         (None, None),
+        ({"description": "/r/aww: cats or dogs"}, {"description": "/r/aww: cats or dogs"}),
+        ({"classes": ["/m/09x0r", "/m/04rlf"]}, {"classes": ["/m/09x0r", "/m/04rlf"]}),
+        ({"classes": "/home/ada/classes.txt"}, {"classes": "classes.txt"}),
         ({"path": ["/a/b", ("/c/d", 1.5)]}, {"path": ["b", ["d", 1.5]]}),
     ],
 )

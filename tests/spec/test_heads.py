@@ -51,6 +51,7 @@ REFUSED = [
     ({"task": "classification"}, r"r\.toml: task: each of \[heads\] has its own; found 'classification'"),
     ({"metric": "accuracy"}, r"r\.toml: metric: each of \[heads\] has its own"),
     ({"data": {"source": "text", "heads": {"a": {}}}}, r"data\.heads: groups of classes are heads of one task"),
+    ({"data": {"source": "text", "heads": 3}}, r"data\.heads: groups of classes are heads of one task; found 3"),
     ({"heads": {"slots": {"task": "tagging", "path": "x"}}}, r"heads\.slots: path: the samples are those of \[data\]"),
 ]
 

@@ -11,6 +11,7 @@ import pytest
 from edgekd import pipeline
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError, UsageError
+from edgekd.build import compression
 from edgekd.build import request as requests
 from edgekd.spec import recipe
 
@@ -46,6 +47,13 @@ def test_paths_count_from_the_recipe_and_from_here(tmp_path: Path, monkeypatch: 
     assert found.data.table["path"] == str(tmp_path / "sub" / "d.npz")
     found, _ = recipe.load("sub/r.toml", ["data.path=d.npz"])
     assert found.data.table["path"] == str(tmp_path / "d.npz")
+
+
+def test_a_path_that_is_no_text_is_told() -> None:
+    table, _ = recipe.load("digits")
+    changed = {**table.model_dump(exclude_unset=True), "compress": [{"kind": "vocabulary", "file": 5}]}
+    with pytest.raises(RecipeError, match=r"compress\[0\].*file.*5"):
+        compression.parse(recipe.parse(changed, "r.toml").compress, table.losses)
 
 
 def test_without_a_name_the_folder_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

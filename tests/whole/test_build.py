@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,16 @@ def test_candidates_are_kept_beside_the_bundle(built: Path) -> None:
     assert (kept / "openvino" / "fp32.bin").is_file()
 
 
+def test_a_folder_of_other_files_is_no_place_for_candidates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "out.candidates" / "people.csv"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    line = [*QUICK, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--keep-candidates"]
+    assert cli.run(line) == 2
+    assert "out.candidates: holds other files; found 'people.csv'" in capsys.readouterr().err
+    assert mine.read_text() == "mine" and not (tmp_path / "cache" / "artifacts").exists()
+
+
 def test_an_unchanged_build_can_still_keep_its_candidates(built: Path) -> None:
     import shutil
 
@@ -158,6 +169,20 @@ def test_report_is_rendered_again(built: Path, tmp_path: Path) -> None:
     out = tmp_path / "again.html"
     assert cli.run(["report", str(built), "--out", str(out)]) == 0
     assert out.read_text() == (built / "report.html").read_text()
+
+
+def test_a_page_that_is_asked_for_in_the_bundle_stands_beside_it(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "mine"
+    shutil.copytree(built, bundle)
+    for folder in (".", "..", str(bundle)):
+        monkeypatch.chdir(bundle if folder != ".." else next(bundle.glob("*/")))
+        assert cli.run(["report", folder]) == 0
+        (tmp_path / "mine.report.html").unlink()
+    assert cli.run(["verify", str(bundle)]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["report", "mine"]) == 0 and Path("mine.report.html").is_file()
 
 
 def test_init_writes_a_recipe_that_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgekd.base.errors import UsageError
+from edgekd.base.printable import printable
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 COLUMN = 54  # where comments begin
@@ -38,11 +39,11 @@ def _is_tables(value: object) -> bool:
 def _entries(table: Mapping[str, object], above: str, comments: Mapping[str, str]) -> Iterator[str]:
     for key, value in table.items():
         line, comment = f"{_key(key)} = {_value(value)}", comments.get(f"{above}{key}")
-        yield line if comment is None else f"{line:{COLUMN - 2}}  # {comment}"
+        yield line if comment is None else f"{line:{COLUMN - 2}}  # {printable(comment)}"
 
 
 def _commented(lines: Sequence[str]) -> list[str]:
-    return [f"# {line}" for line in lines]
+    return [f"# {printable(line)}" for line in lines]  # names of a stranger's file may hold line breaks
 
 
 def _key(key: str) -> str:

@@ -30,6 +30,13 @@ def test_comments_stand_behind_keys_and_below_sections() -> None:
     assert text.count("# soft") == 1 and text.endswith("weight = 0.1\n# weight = 1.0\n")
 
 
+def test_a_comment_adds_no_table() -> None:
+    """What a stranger's file calls its outputs stands in comments."""
+    name = 'a\n[log]\nkind = "mod:Class"'
+    text = toml(TABLE, {"teacher.classes": name}, {"losses": [name]})
+    assert tomllib.loads(text) == TABLE and text.count("\\n[log]") == 2
+
+
 def test_what_toml_does_not_hold_is_told() -> None:
     with pytest.raises(UsageError, match=r"no value of a recipe; found datetime"):
         toml({"a": datetime.date(2025, 1, 1)}, {}, {})
