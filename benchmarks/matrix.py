@@ -25,6 +25,7 @@ from typing import Any
 import _common
 import _nets
 import numpy as np
+from scipy import stats
 
 import edgekd
 from edgekd import pipeline
@@ -154,14 +155,20 @@ def unpacked(found: dict[str, Any], name: str) -> np.ndarray:
 
 
 def interval(difference: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % interval of a (seeds, samples) array of paired differences: seeds and samples drawn anew."""
-    rng = np.random.default_rng(0)
-    seeds, samples = difference.shape
-    drawn = [
-        difference[rng.integers(0, seeds, seeds)][:, rng.integers(0, samples, samples)].mean() for _ in range(TRIALS)
-    ]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(difference.mean()), float(low), float(high)
+    """Mean and 95 % interval of a (seeds, samples) array of paired differences.
+
+    Over seeds Student's t of their means: a bootstrap of three draws one of them alone in a case of nine, and its
+    variance is a third short. Over the samples, which all seeds share, a bootstrap; the squares of the two half widths
+    add. One seed has the samples' alone.
+    """
+    rng, (seeds, samples) = np.random.default_rng(0), difference.shape
+    mean, by_sample, by_seed = float(difference.mean()), difference.mean(axis=0), difference.mean(axis=1)
+    drawn = [by_sample[rng.integers(0, samples, samples)].mean() for _ in range(TRIALS)]
+    low, high = (float(end) for end in np.percentile(drawn, [2.5, 97.5]))
+    if seeds == 1:
+        return mean, low, high
+    half = float(stats.t.ppf(0.975, seeds - 1) * by_seed.std(ddof=1) / np.sqrt(seeds))
+    return mean, mean - float(np.hypot(half, mean - low)), mean + float(np.hypot(half, high - mean))
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
