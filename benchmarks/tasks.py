@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -144,14 +144,16 @@ class Judge:
         }
 
 
-def built(name: str, seed: int, given: argparse.Namespace, alone: bool) -> tuple[_nets.Net, EvaluationSet]:
+def built(
+    name: str, seed: int, given: argparse.Namespace, alone: bool, targets: Sequence[str] = TARGETS
+) -> tuple[_nets.Net, EvaluationSet]:
     """A recipe's steps, trained and exported, and what they are examined on."""
     make, labels_alone = SOURCES[name]
     settings = [*make(given.data, given.work), f"seed={seed}", f"threads={given.threads}", *given.set]
     settings += [f"losses={labels_alone}"] if alone else []
     table = recipes.load(name, settings)[0].model_dump(mode="json", exclude_unset=True)
     table["compress"] = [] if alone else [{"kind": "int8_ptq"}, *table["compress"]]
-    workspace = prepare(requests.make(table, TARGETS, progress=told), Objects())
+    workspace = prepare(requests.make(table, targets, progress=told), Objects())
     trained, outputs = running.train_all(workspace)
     files = running.export_all(workspace, trained)
     return _nets.Net(name, workspace, trained, files), running.evaluation_of(workspace, outputs)
