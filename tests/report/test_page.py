@@ -15,6 +15,7 @@ from edgekd import report
 from edgekd.analysis.by_class import per_class
 from edgekd.document.report import Report
 from edgekd.report import text
+from edgekd.report.readme import _run
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -196,3 +197,8 @@ def test_raw_samples_are_drawn(document: Report) -> None:
     samples = {"openvino": {"int8": [17_000, 17_500, 18_000, 21_000]}}
     assert 'class="area' in report.html(document, samples)
     assert 'class="area' not in report.html(document, {})
+
+
+def test_a_card_says_what_a_latency_is_of_where_it_is_not_one_sample_on_one_thread() -> None:
+    told = {(1, 1): "", (8, 1): "a batch of 8", (1, 4): "4 threads", (8, 0): "a batch of 8, all cores"}
+    assert {pair: _run(*pair) for pair in told} == told
