@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,13 +95,7 @@ def compared(net: _nets.Net, place: str, rows: list[Row]) -> dict[str, Any]:
     chosen, heads = target.load(name), net.workspace.heads
     options = dict(chosen.options if kind == chosen.backend else chosen.also[kind])
     files = backends.make(kind, options, place).lower(net.onnx[name]["int8"])
-    with tempfile.TemporaryDirectory() as folder:
-        for file, data in files.items():
-            (Path(folder) / file).write_bytes(data)
-        x = {f"{i} {key}": part for i, row in enumerate(rows) for key, part in row.items()}
-        np.savez(Path(folder) / "x.npz", allow_pickle=False, **x)
-        job = {"backend": kind, "options": options, "files": list(files), "samples": len(rows), "whole": True}
-        native, emulated = (same_answers.answers(Path(folder), job, on) for on in (False, True))
+    native, emulated = same_answers.both(files, kind, options, rows, whole=True)
     span = np.maximum(native.max(axis=0) - native.min(axis=0), 1e-12)
     row: dict[str, Any] = {
         "samples": len(rows),

@@ -34,7 +34,7 @@ def child(folder: Path) -> None:
     names = [port.name for port in session.inputs]
     with np.load(folder / "x.npz") as x:
         rows = [{name: x[f"{i} {name}"] for name in names} for i in range(job["samples"])]
-    said = [list(session.run(row).values())[: None if job.get("whole") else 1] for row in rows]
+    said = [list(session.run(row).values())[: None if job["whole"] else 1] for row in rows]
     np.save(folder / job["out"], np.stack([np.concatenate([one.reshape(-1) for one in row]) for row in said]))
 
 
@@ -54,8 +54,15 @@ def answers(folder: Path, job: dict[str, Any], emulated: bool) -> Any:
     return np.load(folder / name)
 
 
-def compare(files: dict[str, bytes], backend: str, options: dict[str, Any], rows: list[Any]) -> dict[str, Any]:
-    """Native against emulated, for one model; ``rows``: samples, a batch of one each, every input by name."""
+def both(
+    files: dict[str, bytes], backend: str, options: dict[str, Any], rows: list[Any], *, whole: bool = False
+) -> tuple[Any, Any]:
+    """What one model says, native and emulated: (N, K) of its first output, or of all of them side by side.
+
+    Args:
+        rows: samples, a batch of one each, every input by name.
+        whole: all outputs.
+    """
     import numpy as np  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as name:
@@ -63,8 +70,15 @@ def compare(files: dict[str, bytes], backend: str, options: dict[str, Any], rows
         for file, data in files.items():
             (folder / file).write_bytes(data)
         np.savez(folder / "x.npz", **{f"{i} {name}": x for i, row in enumerate(rows) for name, x in row.items()})
-        job = {"backend": backend, "options": options, "files": list(files), "samples": len(rows)}
-        native, emulated = answers(folder, job, False), answers(folder, job, True)
+        job = {"backend": backend, "options": options, "files": list(files), "samples": len(rows), "whole": whole}
+        return answers(folder, job, False), answers(folder, job, True)
+
+
+def compare(files: dict[str, bytes], backend: str, options: dict[str, Any], rows: list[Any]) -> dict[str, Any]:
+    """Native against emulated, for one model; see ``both``."""
+    import numpy as np  # noqa: PLC0415
+
+    native, emulated = both(files, backend, options, rows)
     return {
         "samples": len(native),
         "bit_identical": bool(np.array_equal(native, emulated)),

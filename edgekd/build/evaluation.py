@@ -120,11 +120,6 @@ class EvaluationSet:
         of = self.feed.together(split)
         return None if of is None else self.of_rows(split, of)
 
-    def group(self, split: str) -> NDArray[np.int64] | None:
-        """(N,) of the scored samples the group that is drawn whole, see ``Feed.drawn_by``."""
-        group = self.feed.drawn_by(split)
-        return None if group is None else groups(self.of_rows(split, group))
-
     @property
     def labels(self) -> dict[str, NDArray[np.int64] | None]:
         """By split; None where the data has none."""
@@ -169,7 +164,8 @@ class EvaluationSet:
 
     def draws(self, split: str, scores: Scores) -> bootstrap.Resamples:
         """Resamples of a split, always the same; fewer where each has to be scored anew."""
-        return self.evaluator.draws(scores, self.raw(split), self.group(split))
+        of = self.feed.drawn_by(split)
+        return self.evaluator.draws(scores, self.raw(split), None if of is None else groups(self.of_rows(split, of)))
 
     def intervals(self, split: str, scores: Scores) -> dict[str, list[float]]:
         """95 % intervals of a candidate's value and of its drop against the teacher, over the same resamples.

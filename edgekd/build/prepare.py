@@ -26,7 +26,6 @@ from edgekd.build.request import BuildRequest
 from edgekd.build.set_up import Views
 from edgekd.build.target_runtime import TargetRuntime
 from edgekd.build.workspace import Workspace
-from edgekd.learn import views as augmentations
 from edgekd.learn.data import Dataset, LabelsByHead, Samples, loaded, remembered_in, without
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.student import Student
@@ -353,14 +352,13 @@ def check_mixing(recipe: Recipe, shown: Views, sources: Mapping[str, AnswerSourc
     """Who answers to views that hold two samples is shown them: answers to one of the two are none to both. So is who
     answers of places in pictures where views move these: a mask of a picture is none of the mirrored one.
     """
-    moves = augmentations.Views.of(recipe.augment, recipe.seed).moves
     for name in (name for name, source in sources.items() if not source.sees_views):
         if shown.feed.mixes:
             allowed = "none that mixes samples: its teacher knows the samples as they are"
             raise RecipeError("nobody answers to mixed views", where="augment.ops", found=name, allowed=allowed)
         head = recipe.ensemble[name].head
         heads = shown.heads if head is None else shown.heads.only(head)
-        if moves and any(task.geometry for task in heads.tasks.values()):
+        if shown.feed.moves and any(task.geometry for task in heads.tasks.values()):
             allowed = "none that moves what is in a picture: its teacher knows the places as they are"
             raise RecipeError("nobody answers to moved places", where="augment", found=name, allowed=allowed)
 

@@ -149,11 +149,10 @@ class Feed:
         return self._splits[split].group
 
     def drawn_by(self, split: str) -> NDArray[np.int64] | None:
-        """(N,) the group of each sample, from 0, that a resample of a split takes whole: what is alike says one thing
-        only once, and a pair means nothing by halves; None: every sample stands by itself.
+        """(N,) the number of each sample's group, which a resample of a split takes whole, -1 of one that stands by
+        itself: what is alike says one thing only once, and a pair means nothing by halves; None: each does.
         """
-        of = self.together(split) if (group := self.group(split)) is None else group
-        return None if of is None else groups(of)
+        return self.together(split) if (group := self.group(split)) is None else group
 
     def view_labels(self, view: int, index: NDArray[np.int64]) -> AnyArray | None:
         """The labels of some training samples as view ``view`` shows them: masks and points move with their pictures.
@@ -212,6 +211,11 @@ class Feed:
     def mixes(self) -> bool:
         """Whether a view of a sample holds another one, too."""
         return self._views.mixes
+
+    @property
+    def moves(self) -> bool:
+        """Whether a view moves what is in a sample, and with it the places that labels name."""
+        return self._views.moves
 
     def check_views(self) -> None:
         """Try the augmentations on a few samples. Raises as ``Views.check`` does."""
