@@ -37,6 +37,8 @@ def rewrite(graph: GraphModule) -> None:
     for node in list(graph.graph.nodes):
         if op(node) == "silu":
             _swish(graph, node)
+        elif op(node) == "rrelu":
+            _leaky(graph, node)
         elif op(node) == "batch_norm" and arguments(node)[3] is None and value_of(graph, node) is not None:
             _standardized(graph, node)
         elif node.target in PADDED_BY_NAME:
@@ -84,6 +86,21 @@ def _swish(graph: GraphModule, node: Node) -> None:
         product = graph.graph.call_function(aten.mul.Tensor, (x, gate))
     gate.meta, product.meta = dict(node.meta), dict(node.meta)
     node.replace_all_uses_with(product)
+    graph.graph.erase_node(node)
+
+
+def _leaky(graph: GraphModule, node: Node) -> None:
+    """A randomised leaky ReLU has the middle of its slopes in evaluation, and then is one that kernels fuse: with a
+    rounding in front of it a small network took 1.04 times as long on OpenVINO."""
+    given = arguments(node)[1:4]
+    lower, upper, training = *given, *(1 / 8, 1 / 3, False)[len(given) :]
+    if training or node.kwargs:
+        return
+    plain = aten.leaky_relu_.default if writes(node) else aten.leaky_relu.default
+    with graph.graph.inserting_before(node):
+        leaky = graph.graph.call_function(plain, (node.args[0], (lower + upper) / 2))
+    leaky.meta = dict(node.meta)
+    node.replace_all_uses_with(leaky)
     graph.graph.erase_node(node)
 
 

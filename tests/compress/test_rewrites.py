@@ -46,6 +46,30 @@ def test_silu_is_its_input_times_its_sigmoid(numbers: list[float], inplace: bool
     assert torch.allclose(graph(x), nn.functional.silu(x), rtol=1e-6, atol=1e-7)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0, 0.5), st.floats(0, 0.5), st.booleans())
+def test_a_randomised_leaky_relu_has_the_middle_of_its_slopes(lower: float, more: float, inplace: bool) -> None:
+    class Randomised(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            written = x + 0
+            activated = nn.functional.rrelu(written, lower, lower + more, inplace=inplace)
+            return activated + written
+
+    x = torch.linspace(-3, 3, 13).reshape(1, 13)
+    graph = exported(Randomised(), x)
+    rewrite(graph)
+    assert operators(graph) == ["add", "leaky_relu", "add"]
+    assert torch.allclose(graph(x), Randomised()(x), rtol=1e-6, atol=1e-7)
+
+
+def test_one_that_draws_its_slopes_stays() -> None:
+    graph = exported(nn.RReLU(), torch.randn(2, 3))
+    (node,) = (node for node in graph.graph.nodes if op(node) == "rrelu")
+    node.args = (node.args[0], 0.1, 0.3, True)
+    rewrite(graph)
+    assert operators(graph) == ["rrelu"]
+
+
 def test_what_is_written_has_the_shape_and_the_place_of_the_silu() -> None:
     """The annotator and the report read both."""
     graph = exported(nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU()), torch.randn(2, 3, 6, 6))
