@@ -7,6 +7,7 @@ import math
 import torch
 from torch.fx import GraphModule, Node
 
+from edgekd.compress._aliases import use_first_names
 from edgekd.compress._fold import affine_of, value_of
 from edgekd.compress._graph import (
     arguments,
@@ -33,6 +34,7 @@ PADDED_BY_NAME = {
 
 def rewrite(graph: GraphModule) -> None:
     """Spell, in place, what no integer kernel computes as a whole."""
+    use_first_names(graph)
     following = of_numbers(graph)
     for node in list(graph.graph.nodes):
         if op(node) == "silu":
@@ -125,6 +127,8 @@ def _is_written_later(graph: GraphModule, copy: Node, of: Node) -> bool:
 def _weighed(graph: GraphModule, node: Node) -> None:
     """A product with a parameter, ``x @ w + b``, is a linear layer: by another name its weight is not looked for."""
     bias, x, weight, turned = _factors(node)
+    if isinstance(weight, Node) and _is_turned(weight):
+        weight, turned = weight.args[0], not turned
     if not isinstance(x, Node) or not isinstance(weight, Node) or weight.op != "get_attr" or node.kwargs:
         return
     if weight.meta["val"].ndim != 2 or x.meta["val"].ndim < 2:
@@ -137,6 +141,12 @@ def _weighed(graph: GraphModule, node: Node) -> None:
     layer.meta = dict(node.meta)
     node.replace_all_uses_with(layer)
     graph.graph.erase_node(node)
+
+
+def _is_turned(matrix: Node) -> bool:
+    """Whether a matrix is another one with rows for columns."""
+    axes = [axis % 2 for axis in matrix.args[1:]] if op(matrix) == "transpose" else [0, 1]
+    return op(matrix) in ("t", "transpose") and matrix.meta["val"].ndim == 2 and {*axes} == {0, 1}
 
 
 def _factors(node: Node) -> tuple[object, object, object, bool]:

@@ -34,6 +34,12 @@ FUSED = frozenset(
         *("sigmoid", "tanh", "gelu", "silu", "mish", "softplus", "hardswish", "hardsigmoid", "mul", "abs", "sqrt"),
     }
 )
+# What is computed in float in any case, number by number: in a kernel of its own, which reads floats as fast. Without
+# the rounding in front of it small convolutional networks took 0.95 to 0.98 of the time on OpenVINO.
+ELEMENTWISE = FUSED | {
+    *("maximum", "minimum", "where", "gt", "ge", "lt", "le", "threshold", "hardshrink", "softshrink"),
+    *("log_sigmoid", "pow", "square", "exp", "sin", "cos"),
+}
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
 DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
 
@@ -96,7 +102,7 @@ def fuse_chains(graph: GraphModule) -> None:
     """
 
     def is_idle(source: Node, quantize: Node, readers: list[Node]) -> bool:
-        return _lies_on_the_grid(source, quantize) or all(op(reader) in FUSED for reader in readers)
+        return _lies_on_the_grid(source, quantize) or all(op(reader) in ELEMENTWISE for reader in readers)
 
     _drop(graph, is_idle)
 

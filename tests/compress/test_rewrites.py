@@ -239,6 +239,8 @@ PRODUCTS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "addmm": lambda x, w, b: torch.addmm(b, x.flatten(0, 1), w).unflatten(0, (2, -1)),
     "einsum": lambda x, w, b: torch.einsum("bti, ih -> bth", x, w),
     "einsum with dots": lambda x, w, b: torch.einsum("...i,ih->...h", x, w),
+    "rows": lambda x, w, b: x @ w.T + b,
+    "rows by another name": lambda x, w, b: torch.matmul(x, w.transpose(0, 1)) + b,
     "einsum with rows": lambda x, w, b: torch.einsum("bti,hi->bth", x, w),
 }
 OTHERS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {

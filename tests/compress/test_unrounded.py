@@ -70,6 +70,10 @@ CHAINS: dict[str, Callable[[Net, Tensor], Tensor]] = {
     "gelu": lambda net, x: F.gelu(net.b(x)),
     "hardswish": lambda net, x: F.hardswish(net.b(x)),
     "sigmoid": lambda net, x: torch.sigmoid(net.b(x)),
+    "hardshrink": lambda net, x: F.hardshrink(net.b(x), 0.1),
+    "threshold": lambda net, x: F.threshold(net.b(x), 0.1, 0.0),
+    "log_sigmoid": lambda net, x: F.logsigmoid(net.b(x)),
+    "sin": lambda net, x: torch.sin(net.b(x)),
 }
 
 
@@ -85,6 +89,12 @@ def test_what_an_activation_alone_reads_is_not_rounded(name: str) -> None:
 def test_silu_is_computed_of_one_unrounded_tensor() -> None:
     graph, _, _ = finished(lambda net, x: F.silu(net.b(x)), chains="fused")
     assert reads(graph, "sigmoid") == [[False]] and reads(graph, "mul") == [[False, False]]
+
+
+def test_an_activation_of_comparisons_is_computed_of_one_unrounded_tensor() -> None:
+    graph, _, _ = finished(lambda net, x: torch.where((y := net.b(x)) > 0, y, 0.1 * y), chains="fused")
+    assert rounded(graph, "conv2d") == [False, False]
+    assert reads(graph, "gt") == [[False]] and not any(reads(graph, "where")[0])
 
 
 def test_what_a_layer_reads_stays_rounded() -> None:
