@@ -95,7 +95,7 @@ def _leaky(graph: GraphModule, node: Node) -> None:
     """A randomised leaky ReLU has the middle of its slopes in evaluation, and then is one that kernels fuse: with a
     rounding in front of it a small network took 1.04 times as long on OpenVINO."""
     given = arguments(node)[1:4]
-    lower, upper, training = *given, *(1 / 8, 1 / 3, False)[len(given) :]
+    lower, upper, training = given + [1 / 8, 1 / 3, False][len(given) :]
     if training or node.kwargs:
         return
     plain = aten.leaky_relu_.default if writes(node) else aten.leaky_relu.default
@@ -145,7 +145,7 @@ def _weighed(graph: GraphModule, node: Node) -> None:
 
 def _is_turned(matrix: Node) -> bool:
     """Whether a matrix is another one with rows for columns."""
-    axes = [axis % 2 for axis in matrix.args[1:]] if op(matrix) == "transpose" else [0, 1]
+    axes = [axis % 2 for axis in arguments(matrix)[1:]] if op(matrix) == "transpose" else [0, 1]
     return op(matrix) in ("t", "transpose") and matrix.meta["val"].ndim == 2 and {*axes} == {0, 1}
 
 
