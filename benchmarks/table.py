@@ -356,7 +356,8 @@ HEADLINES = (
     "`digits` on ONNX Runtime CPU",
     "a CIFAR-10 student that `edgekd tune` found, in int8 on ONNX Runtime CPU",
     "`bert-distilbert`, ",
-    "p50 of our int8 file over the best of ONNX Runtime's and NNCF's, on ONNX Runtime CPU",
+    "structures over the fastest of fp32 and outside int8, ONNX Runtime",
+    "structures over the fastest of fp32 and outside int8, OpenVINO",
     "`portable-int8`: same answers on an emulated Haswell, on ONNX Runtime CPU",
     "tampers of a bundle, its manifest",
 )
