@@ -6,7 +6,7 @@ import torch
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 
-from edgekd.compress._graph import call_like, op
+from edgekd.compress._graph import op
 
 aten = torch.ops.aten
 FIRST_NAMES = {
@@ -54,13 +54,10 @@ OVERLOADS = _overloads()
 
 def use_first_names(graph: GraphModule) -> None:
     """Call each operator by its first name, in place."""
-    for node in list(graph.graph.nodes):
+    for node in graph.graph.nodes:
         node.target = OVERLOADS.get(node.target, node.target)
         if _turns(node):
-            with graph.graph.inserting_before(node):
-                turned = call_like(graph, node, aten.transpose.int, (node.args[0], -2, -1))
-            node.replace_all_uses_with(turned)
-            graph.graph.erase_node(node)
+            node.target, node.args = aten.transpose.int, (node.args[0], -2, -1)
 
 
 def _turns(node: Node) -> bool:

@@ -98,12 +98,8 @@ def _leaky(graph: GraphModule, node: Node) -> None:
     lower, upper, training = given + [1 / 8, 1 / 3, False][len(given) :]
     if training or node.kwargs:
         return
-    plain = aten.leaky_relu_.default if writes(node) else aten.leaky_relu.default
-    with graph.graph.inserting_before(node):
-        leaky = graph.graph.call_function(plain, (node.args[0], (lower + upper) / 2))
-    leaky.meta = dict(node.meta)
-    node.replace_all_uses_with(leaky)
-    graph.graph.erase_node(node)
+    node.target = aten.leaky_relu_.default if writes(node) else aten.leaky_relu.default
+    node.args = (node.args[0], (lower + upper) / 2)
 
 
 def _without_empty(graph: GraphModule, node: Node) -> None:
@@ -145,8 +141,9 @@ def _weighed(graph: GraphModule, node: Node) -> None:
 
 def _is_turned(matrix: Node) -> bool:
     """Whether a matrix is another one with rows for columns."""
-    axes = [axis % 2 for axis in arguments(matrix)[1:]] if op(matrix) == "transpose" else [0, 1]
-    return op(matrix) in ("t", "transpose") and matrix.meta["val"].ndim == 2 and {*axes} == {0, 1}
+    if matrix.meta["val"].ndim != 2:
+        return False
+    return op(matrix) == "t" or (op(matrix) == "transpose" and {axis % 2 for axis in arguments(matrix)[1:]} == {0, 1})
 
 
 def _factors(node: Node) -> tuple[object, object, object, bool]:
