@@ -18,6 +18,7 @@ from edgekd.base.errors import ExportError
 from edgekd.compress._fold import attribute
 from edgekd.compress._graph import LAYERS, arguments, op, weight_of
 from edgekd.compress._prepared import QatModule
+from edgekd.learn import embeddings
 
 SAMPLES = 128  # whose tensors are held in memory at once
 
@@ -84,8 +85,9 @@ def _called(node: Node, pairs: dict[Node, tuple[object, object]], side: int) -> 
 def _corrected(node: Node, bias_node: Node, exact: Tensor, rounded: Tensor, mask: Tensor | None) -> Tensor:
     """The rounded output without its shift, which its bias loses as well; ``mask``: (N, L)."""
     channel, apart = exact.ndim - 1 if op(node) == "linear" else 1, rounded - exact
-    if mask is not None and op(node) == "linear" and exact.ndim == 3 and exact.shape[:2] == mask.shape:
-        shift = apart[mask == 1].mean(dim=0)
+    if op(node) == "linear":
+        apart = embeddings.of_tokens(apart, mask)
+        shift = apart.mean(dim=[*range(apart.ndim - 1)])
     else:
         shift = apart.mean(dim=[d for d in range(exact.ndim) if d != channel])
     bias = attribute(bias_node.graph.owning_module, bias_node)

@@ -284,8 +284,7 @@ def _rows(
         mask: (N, L), 1 for tokens; padding is nothing that a layer over (N, L, D) sequences should be fitted to.
     """
     if isinstance(layer, nn.Linear):
-        if mask is not None and x.ndim == 3 and x.shape[:2] == mask.shape:
-            x, y = x[mask == 1], y[mask == 1]
+        x, y = (embeddings.of_tokens(each, mask) for each in (x, y))
         yield x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
         return
     if isinstance(layer.padding, str):

@@ -43,6 +43,15 @@ def mask_place(student: Student) -> int | None:
     return next((i for i, spec in enumerate(student.inputs) if spec.name == MASK), None)
 
 
+def of_tokens(x: Tensor, mask: Tensor | None) -> Tensor:
+    """(n, D) of (N, L, D) sequences, without padding; anything else, or without a mask, as it is.
+
+    Args:
+        mask: (N, L), see ``mask``.
+    """
+    return x[mask == 1] if mask is not None and x.ndim == 3 and x.shape[:2] == mask.shape else x
+
+
 def tables(student: Student, inputs: Sequence[Tensor], where: str) -> dict[str, nn.Embedding]:
     """The embeddings of a student that are given the token numbers themselves, by path in its module.
 
