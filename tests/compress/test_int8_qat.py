@@ -13,7 +13,7 @@ import torch
 from onnx import numpy_helper
 from torchao.quantization.pt2e import FakeQuantizeBase
 
-from edgekd.base import plugins, preprocess
+from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._bias import correct_biases
@@ -22,6 +22,7 @@ from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import backend as backends
 from edgekd.spec import target
+from tests.compress.test_low_rank import bert
 
 SHAPE = (3, 8, 8)
 # Both runtimes' kernels for int8 weights would round the inputs of a linear layer as they run.
@@ -123,11 +124,7 @@ def test_bias_correction_takes_the_shift_of_the_answers_away() -> None:
 
 
 def test_biases_are_corrected_by_tokens_and_not_by_what_stands_at_padding() -> None:
-    torch.manual_seed(0)
-    table = {"kind": "bert", "width": 16, "layers": 1, "heads": 2, "positions": 12}
-    specs = preprocess.specs([{"op": "wordpiece", "vocabulary": range(50), "length": 12}], np.array("text"))
-    module = plugins.build("models", table, "m").build((50, 2), 3).eval()
-    before = Student(module, specs, (TensorSpec("logits", (None, 3)),), ({"kind": "student"},))
+    before = bert(width=16)
     ids, mask = before.example(16, length=12)
     mask[:, 4:] = 0
     padded = [(ids.masked_fill(mask == 0, padding), mask) for padding in (0, 7)]

@@ -105,12 +105,17 @@ def test_layers_that_are_of_low_rank_are_reproduced() -> None:
         assert torch.allclose(fit.outer @ fit.inner, weight, atol=1e-3) and torch.allclose(fit.bias, bias, atol=1e-2)
 
 
-def test_single_layers_of_a_transformer_are_factorised() -> None:
+def bert(width: int) -> Student:
+    """Of texts of at most 12 tokens, one layer."""
     torch.manual_seed(0)
-    table = {"kind": "bert", "width": 32, "layers": 1, "heads": 2, "positions": 12}
+    table = {"kind": "bert", "width": width, "layers": 1, "heads": 2, "positions": 12}
     specs = preprocess.specs([{"op": "wordpiece", "vocabulary": range(50), "length": 12}], np.array("text"))
     module = plugins.build("models", table, "m").build((50, 2), 3).eval()
-    student = Student(module, specs, (TensorSpec("logits", (None, 3)),), ({"kind": "student"},))
+    return Student(module, specs, (TensorSpec("logits", (None, 3)),), ({"kind": "student"},))
+
+
+def test_single_layers_of_a_transformer_are_factorised() -> None:
+    student = bert(width=32)
     here = Context(None, 8, [student.example(8, seed=seed, length=12) for seed in range(3)])
     change = build(layers=["bert.encoder.layer.0.intermediate.dense", "bert.encoder.layer.0.output.dense"])
     change.requires(student, here)
@@ -125,11 +130,7 @@ def test_single_layers_of_a_transformer_are_factorised() -> None:
 
 
 def test_layers_are_fitted_to_tokens_and_not_to_what_stands_at_padding() -> None:
-    torch.manual_seed(0)
-    table = {"kind": "bert", "width": 32, "layers": 1, "heads": 2, "positions": 12}
-    specs = preprocess.specs([{"op": "wordpiece", "vocabulary": range(50), "length": 12}], np.array("text"))
-    module = plugins.build("models", table, "m").build((50, 2), 3).eval()
-    student = Student(module, specs, (TensorSpec("logits", (None, 3)),), ({"kind": "student"},))
+    student = bert(width=32)
     ids, mask = student.example(16, length=12)
     mask[:, 4:] = 0
     change = build(layers=["bert.encoder.layer.0.intermediate.dense"])

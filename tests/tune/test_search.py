@@ -278,43 +278,20 @@ def test_the_recipe_that_was_found_reads_well() -> None:
     assert tomllib.loads(text)["losses"] == [dict(loss) for loss in digits.losses]
 
 
+ONE_TRIAL = ["--target", "ort-cpu", "--quick", "--max-size-kb", "500", "--max-drop", "1", "--trials", "1"]
+
+
 @pytest.mark.parametrize(
     "recipe", ["bike-table", "emotions", "street-segments", "sentence-vectors", "slots-intent", "tile-anomaly"]
 )
 def test_data_are_read_as_the_recipes_task_says(recipe: str, fake: Fake, tmp_path: Path) -> None:
     """Values, several labels, masks, pairs, and heads that each have labels of their own."""
-    line = [
-        "tune",
-        recipe,
-        "--target",
-        "ort-cpu",
-        "--quick",
-        "--max-size-kb",
-        "500",
-        "--max-drop",
-        "1",
-        "--trials",
-        "1",
-    ]
-    assert cli.run([*line, "--out", str(tmp_path / "out")]) == 0
+    assert cli.run(["tune", recipe, *ONE_TRIAL, "--out", str(tmp_path / "out")]) == 0
     assert len(fake.trained) == 1 and (tmp_path / "out.tune" / "tune.json").is_file()
 
 
 def test_a_student_of_values_is_searched_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = [
-        "tune",
-        "bike-table",
-        "--target",
-        "ort-cpu",
-        "--quick",
-        "--max-size-kb",
-        "500",
-        "--max-drop",
-        "1",
-        "--trials",
-        "1",
-    ]
-    assert cli.run([*line, "--out", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    assert cli.run(["tune", "bike-table", *ONE_TRIAL, "--out", str(tmp_path / "out")]) == 0, capsys.readouterr().err
     assert cli.run(["verify", str(tmp_path / "out")]) == 0
 
 
