@@ -34,7 +34,9 @@ class Row(NamedTuple):
 # Above each, why it stands where it does; tests/lower/test_column.py moves those that depend on each other.
 COLUMN = (
     # --- structure ---
-    # They read the shapes of inner values, which strip_metadata removes.
+    # They read the shapes of inner values, which strip_metadata removes. The first reads a table as it is exported:
+    # int8_gather would look up its codes.
+    Row(3, "constant_row"),
     Row(4, "plain_fourier"),
     Row(5, "long_fourier", always=False),
     Row(6, "padded_max_pool"),

@@ -36,7 +36,7 @@ class At:
 
 
 class First(At):
-    order = 3
+    order = 1
     always = False  # as the rows of the column say it; of a user's own nobody asks
 
 
@@ -204,7 +204,7 @@ def test_a_users_own_runs_where_its_order_says(
 
 @pytest.mark.parametrize("name", ["Somewhere", "Text", "Nowhere"])
 def test_a_users_own_that_says_no_order_is_told(custom: Callable[[str], str], name: str) -> None:
-    with pytest.raises(TargetError, match=rf"passes: custom_passes:{name}: a graph pass says its 'order'.* 4 to 70"):
+    with pytest.raises(TargetError, match=rf"passes: custom_passes:{name}: a graph pass says its 'order'.* 3 to 70"):
         passes([custom(name)])
 
 

@@ -6,6 +6,8 @@ import re
 import xml.etree.ElementTree as ET
 from types import ModuleType
 
+import numpy as np
+
 from edgekd.runtime.backends.openvino.zero_points import Model, start_at_zero
 
 # OpenVINO numbers its own nodes per process: Constant_23, Reshape_164/fq.
@@ -21,6 +23,22 @@ def suit_int8_passes(model: Model, opset: ModuleType) -> None:
     """
     unshare_weights(model, opset)
     start_at_zero(model, opset)
+    share_bounds(model)
+
+
+def share_bounds(model: Model) -> None:
+    """Let a rounding say once what its range is, in place: it reads the same two numbers before and after rounding.
+
+    Two constants of 190 bytes of XML less for each; the compiled network has the same layers and types.
+    """
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "FakeQuantize":
+            continue
+        for place in (3, 4):  # behind the range that it reads is the one that it gives
+            before, after = (node.input_value(at).get_node() for at in (place - 2, place))
+            kinds = {before.get_type_name(), after.get_type_name()}
+            if kinds == {"Constant"} and np.array_equal(before.data, after.data):
+                node.input(place).replace_source_output(before.output(0))
 
 
 def unshare_weights(model: Model, opset: ModuleType) -> None:
@@ -75,8 +93,14 @@ def _names_node(onnx: bytes, name: str) -> bool:
 
 
 def tidy(xml: bytes) -> bytes:
-    """An IR without indentation (a third of the file), one layer a line, and with only our keys in ``rt_info``."""
+    """An IR without indentation (a third of the file), one layer a line, and with only our keys in ``rt_info``.
+
+    What a layer reads has the size and type that its maker is said to give: there alone they stand (a sixth of the
+    rest).
+    """
     net = ET.fromstring(xml)
+    for port in net.iterfind("layers/layer/input/port"):
+        port[:], port.attrib = [], {"id": port.attrib["id"]}
     for element in net.iter():
         element.text = element.text if element.text and element.text.strip() else None
         element.tail = "\n" if element.tag in ("layer", "edges", "rt_info") else None
