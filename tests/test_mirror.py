@@ -50,7 +50,6 @@ TESTED_ELSEWHERE = {
     "cli/options.py": "tests/whole/test_mistakes.py: every command, and what users get wrong",
     "learn/losses/_known.py": "tests/conformance/test_losses.py: labels of which some are not known",
     "learn/models/_maps.py": "tests/conformance/test_models.py: networks of maps and of points",
-    "learn/predictions.py": "tests/learn/test_teaching.py: a teacher's, of splits and of views",
     "learn/optimizer.py": "tests/learn/test_train.py: what a training steps by",
     "learn/probabilities.py": "tests/learn/test_nets.py: networks that end in a softmax, or a sigmoid",
     "metrics/_columns.py": "tests/conformance/test_metrics.py: metrics of values",

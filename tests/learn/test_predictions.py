@@ -1,0 +1,67 @@
+"""Predictions over a split of texts: those of like length together, in the order of the split."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from edgekd.base.wordpiece import Vocabulary
+from edgekd.learn import predictions
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.feed import Feed
+from edgekd.spec.recipe import Augment
+
+WORDS = Vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"])
+LONGEST = 40
+TEXT = {"op": "wordpiece", "vocabulary": WORDS, "length": LONGEST, "lower": True}
+
+
+class Mean(nn.Module):
+    """The mean of the tokens' vectors; it remembers how many tokens, and how many places, each batch had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = nn.Embedding(len(WORDS), 3)
+        self.tokens: list[list[int]] = []
+        self.widths: list[int] = []
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        self.tokens.append(attention_mask.sum(1).tolist())
+        self.widths.append(input_ids.shape[1])
+        mask = attention_mask[..., None].float()
+        return (self.table(input_ids) * mask).sum(1) / mask.sum(1)
+
+
+def feed(lengths: list[int]) -> Feed:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(list("abcdefgh"), length)) for length in lengths]
+    split = Split(np.array(texts, dtype=object), np.zeros(len(texts), np.int64))
+    return Feed(Dataset(split, split, split, ("c", "d"), ()), [TEXT], Augment(), 0)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=150))
+def test_texts_are_answered_with_those_of_like_length_and_told_in_their_order(lengths: list[int]) -> None:
+    shown, module = feed(lengths), Mean()
+    scores = predictions.predict(module, shown, "test", batch_size=100)
+    alone = [module(*predictions.tensors(shown.plain("test", np.array([i])))) for i in range(len(lengths))]
+    np.testing.assert_allclose(scores, torch.cat(alone).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_no_text_is_padded_beyond_the_longest_that_it_is_answered_with() -> None:
+    module = Mean()
+    predictions.predict(module, feed([*range(62, 0, -1)]), "test")
+    assert [width - max(tokens) for width, tokens in zip(module.widths, module.tokens, strict=True)] == [0, 0]
+    assert sorted(sum(module.tokens, [])) == sum(module.tokens, []), "the shortest come first"
+    assert max(map(len, module.tokens)) == predictions.ALIKE
+
+
+def test_a_text_of_no_token_is_as_long_as_the_shortest_that_networks_read() -> None:
+    module, shown = Mean(), feed([*[30] * predictions.ALIKE, *[1] * predictions.ALIKE])
+    shown.raw("test")[-predictions.ALIKE :] = "\u200b"
+    predictions.predict(module, shown, "test")
+    assert module.widths == [predictions.SHORTEST, 32]
+    assert {*module.tokens[0]} == {2}
