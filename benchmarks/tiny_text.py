@@ -150,7 +150,7 @@ def students_row(out: Path, data: Split) -> dict[str, Any]:
         answers: Any = model.predict(texts)
         right = np.array([one.index for one in answers]) == labels
         read = bundles.read(out)
-        ops = read.preprocess
+        ops: Any = read.preprocess
         text = sentence(texts, ops[-1]["vocabulary"])
         inputs = preprocess.apply(ops, np.array([text], object))
         files = [path for path in (out / target).rglob("*") if path.suffix in (".onnx", ".xml", ".bin")]

@@ -97,7 +97,7 @@ def _forward(module: nn.Module, batches: Iterable[Inputs], where: str, texts: bo
 
 
 def _by_length(scores: Callable[[Inputs], NDArray[np.float32]], x: Inputs) -> NDArray[np.float32]:
-    """(N, K) scores of a batch of texts, those of like length together, none of them padded beyond the longest of these.
+    """(N, K) scores of a batch of texts, those of like length together, padded to the longest of these alone.
 
     Of 256 sentences of films the longest has 2.5 times the tokens of the mean: MiniLM answers 2.2 times as many so.
     """
