@@ -152,6 +152,7 @@ TESTED_ELSEWHERE = {
     "runtime/look.py": "tests/attacks/test_models.py: a door of strangers, with its attacks",
     "runtime/look_numbers.py": "tests/attacks/test_models.py: a door of strangers, with its attacks",
     "runtime/look_ir.py": "tests/attacks/test_hostile_models.py: a door of strangers, with its attacks",
+    "runtime/measurer.py": "tests/runtime/test_shared_folder.py: both ends of the folder",
     "runtime/model.py": "tests/base/test_samples.py: raw samples as predict takes them",
     "runtime/opening.py": "tests/attacks/test_bundle_errors.py: whose fault it is",
     "runtime/remote.py": "tests/runtime/test_devices.py: a real machine at the other end",

@@ -34,8 +34,7 @@ def cli() -> None:
 @click.option("--explain", is_flag=True, help="Train the student once more without each loss and report what each is "
               "worth; a bundle that stands already gets a new report.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, train nothing.")
-@click.option("--measure-on", default="local", show_default=True, metavar="DEVICE", help="Whose latencies decide; see "
-              "edgekd bench --device.")  # fmt: skip
+@options.measure_on
 @options.devices
 @click.option("--overwrite", is_flag=True, help="Replace another bundle at --out.")
 @click.option("--launch", metavar="COMMAND", help="Train in several processes, which this command starts: "
@@ -138,7 +137,8 @@ def plan(
 @options.bundle
 @click.option("--target", help="Only this variant.")
 @click.option("--device", "devices", multiple=True, metavar="DEVICE", default=["local"], show_default=True,
-              help="ssh://[user@]host[:port], adb:SERIAL, or a name in devices.toml; repeat to compare.")  # fmt: skip
+              help="ssh://[user@]host[:port], adb:SERIAL, folder:PATH, or a name in devices.toml; repeat to "
+              "compare.")  # fmt: skip
 @options.devices
 @click.option("--seconds", type=options.Number(0.05, 600), default=1.0, show_default=True, help="Of each variant.")
 @click.option("--batch", type=click.IntRange(1, 65536), help="Samples at once [default: as it was built for].")
@@ -195,6 +195,18 @@ def bench(
         return line(exports.FORMS[form](results), end="")
     document = results[0] if len(results) == 1 else {"devices": results}
     show(as_json, document, lambda shown: console.bench_table(shown["devices"] if len(results) > 1 else [shown]))
+
+
+@cli.command()
+@click.argument("folder", type=options.file)
+@click.option("--device", default="local", show_default=True, metavar="DEVICE", help="Where: this machine, or one that "
+              "it reaches; see edgekd bench --device.")  # fmt: skip
+@options.devices
+def measure(folder: Path, device: str) -> None:
+    """Measure what others ask with --measure-on folder:FOLDER, a job at a time; the disk is one that all share."""
+    from edgekd.runtime.measurer import Measurer
+
+    Measurer(folder, device, tell).serve()
 
 
 @cli.command()

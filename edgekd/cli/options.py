@@ -55,6 +55,8 @@ def _ask_devices(_: click.Context, __: click.Parameter, chosen: Path | None) -> 
 devices = click.option("--devices", "devices_file", type=file, metavar="FILE", expose_value=False,
                        callback=_ask_devices, help="Where devices are named, beside ~/.config/edgekd/devices.toml "
                        "[default: EDGEKD_DEVICES].")  # fmt: skip
+measure_on = click.option("--measure-on", default="local", show_default=True, metavar="DEVICE", help="Whose latencies "
+                          "decide; see edgekd bench --device.")  # fmt: skip
 SIGNERS = (
     click.option("--key", type=file, metavar="FILE", help="A public key that the bundle must be signed with."),
     click.option("--certificate", "certificates", type=file, multiple=True, metavar="FILE", help="A certificate that "

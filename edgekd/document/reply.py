@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from edgekd.document.rules import Count
+from edgekd.document import machine
+from edgekd.document.rules import Count, NotNegative, closed
 
 
 class Refused(TypedDict):
@@ -85,3 +86,31 @@ class Wrong(TypedDict):
     """What Node could not do."""
 
     error: str
+
+
+class Measurer(TypedDict):
+    """Who measures what is asked over a shared folder; ``beats`` grows while it lives."""
+
+    edgekd: str
+    worker: str
+    beats: Count
+    host: machine.Told
+
+
+@closed
+class Job(TypedDict):
+    """What a process is asked to measure; the files that it names by their numbers stand beside it."""
+
+    backend: str
+    options: dict[str, object]
+    options_of: dict[str, dict[str, object]]
+    where: str
+    batch: Count | None
+    baseline: str
+    candidates: dict[str, list[str]]
+    inputs: list[str]
+    min_samples: Count
+    min_seconds: NotNegative
+    isa: list[str]
+    streams: Count
+    profile: bool

@@ -252,7 +252,7 @@ def main(folder: Path) -> int:
     confined.begin()
     try:
         with disk(folder):
-            _write_result(bench_in_process(read_job(folder)), folder)
+            write_result(bench_in_process(read_job(folder)), folder)
     except EdgekdError as err:
         return tell_error(folder, err)
     confined.done()
@@ -307,7 +307,8 @@ def _no_gc() -> Iterator[None]:
             gc.enable()
 
 
-def _write_result(result: BenchResult, folder: Path) -> None:
+def write_result(result: BenchResult, folder: Path) -> None:
+    """What ``read_result`` reads again."""
     samples = {name: values.tolist() for name, values in result.samples.items()}
     table = {**vars(result), "samples": samples, "conditions": result.conditions.table}
     write_synced(folder / RESULT, json.dumps(table).encode())

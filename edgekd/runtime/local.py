@@ -79,8 +79,8 @@ def bench(
     Args:
         target: only this variant.
         seconds: at least so much running time of each; ``settings`` say more.
-        device: ``local``, ``ssh://[user@]host[:port]``, ``adb:SERIAL``, or a name in devices.toml. Variants that were
-            measured there before the connection was cut are not measured again.
+        device: ``local``, ``ssh://[user@]host[:port]``, ``adb:SERIAL``, ``folder:PATH``, or a name in devices.toml.
+            Variants that were measured there before the connection was cut are not measured again.
         tell: called with a line for whatever takes long on another machine.
 
     Returns:

@@ -17,10 +17,11 @@ from edgekd.document.kernel import Kernel
 from edgekd.document.machine import Told
 from edgekd.runtime import backend as backends
 from edgekd.runtime import bench as benching
-from edgekd.runtime import cold, remote
+from edgekd.runtime import cold, remote, shared_folder
 from edgekd.runtime.bench import BenchResult
 from edgekd.runtime.devices import find
 from edgekd.runtime.jobs import BenchJob
+from edgekd.runtime.shared_folder import SharedFolder
 
 LOW = 10  # the percentile of a glance
 QUICK_KERNELS = 1.0  # seconds that looking at a candidate's kernels may take where a build is quick
@@ -95,17 +96,17 @@ class DeviceRunner:
     _facts: Told | None = None
 
     def bench(self, job: BenchJob) -> BenchResult:
-        with remote.Remote(find(self.device), self.tell) as there:
+        with self._connected() as there:
             return there.bench(job)
 
     def cold(self, job: BenchJob) -> Cold:
-        with remote.Remote(find(self.device), self.tell) as there:
+        with self._connected() as there:
             return there.cold(job)
 
     def facts(self) -> Told:
         """Asked once: while it runs, a device stays what it is."""
         if self._facts is None:
-            with remote.Remote(find(self.device), self.tell) as there:
+            with self._connected() as there:
                 self._facts = there.facts()
         return self._facts
 
@@ -122,6 +123,18 @@ class DeviceRunner:
 
     def glance(self, job: BenchJob) -> float:
         return float(np.percentile(self.bench(job).samples[job.baseline], LOW)) / 1e6
+
+    def _connected(self) -> contextlib.AbstractContextManager[Runner]:
+        return _connected(self.device, self.tell, self._facts)
+
+
+def _connected(
+    device: str, tell: remote.Tell, expected: Told | None = None
+) -> contextlib.AbstractContextManager[Runner]:
+    """A device by its address or name; ``expected``: as of ``SharedFolder``."""
+    if (folder := shared_folder.path_of(device)) is not None:
+        return contextlib.nullcontext(SharedFolder(folder, tell, expected))
+    return remote.Remote(find(device), tell)
 
 
 def kernels(
@@ -152,7 +165,8 @@ def of(device: str, tell: remote.Tell = lambda line: None) -> BuildRunner:
     """
     if device == "local":
         return LocalRunner()
-    find(device)
+    if shared_folder.path_of(device) is None:
+        find(device)
     return DeviceRunner(device, tell)
 
 
@@ -162,5 +176,5 @@ def opened(device: str, tell: Callable[[str], None] = lambda line: None) -> Iter
     if device == "local":
         yield LocalRunner()
         return
-    with remote.Remote(find(device), tell) as there:
+    with _connected(device, tell) as there:
         yield there

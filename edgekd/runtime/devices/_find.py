@@ -12,7 +12,7 @@ from edgekd.base.errors import UsageError
 from edgekd.runtime.devices._base import Device
 
 FILE, ASKED = "devices.toml", "EDGEKD_DEVICES"
-FORMS = "local, ssh://[user@]host[:port], adb:SERIAL, or a name in devices.toml"
+FORMS = "local, ssh://[user@]host[:port], adb:SERIAL, folder:PATH, or a name in devices.toml"
 
 
 def find(text: str) -> Device:
@@ -69,7 +69,10 @@ def _named(name: str) -> dict[str, Any]:
     if not isinstance(known.get(name), dict):
         named = sorted(key for key, value in known.items() if isinstance(value, dict))
         raise UsageError(
-            "no such device", where="--device", found=name, allowed=[*named, "local", "ssh://...", "adb:..."]
+            "no such device",
+            where="--device",
+            found=name,
+            allowed=[*named, "local", "ssh://...", "adb:...", "folder:..."],
         )
     table = dict(known[name])
     if "url" in table:
