@@ -32,6 +32,7 @@ def tune(
     cache: str | Path | None = None,
     quick: bool = False,
     overwrite: bool = False,
+    measure_on: str = "local",
     progress: Progress | bool | None = None,
 ) -> Tune:
     """Search for the student of a recipe that meets a budget, build it, and return tune.json.
@@ -40,8 +41,8 @@ def tune(
 
     Args:
         recipe: a built-in name or a file.
-        targets, settings, out, cache, quick, overwrite, progress: as in ``build``; ``progress`` is told of each trial
-            as a note.
+        targets, settings, out, cache, quick, overwrite, measure_on, progress: as in ``build``; ``progress`` is told of
+            each trial as a note. Workers that train on several machines measure on one: ``folder:PATH``.
         budget: ``max_latency_ms``, ``max_size_kb`` or ``max_drop``; the others are the recipe's.
         prefer: what counts among the students inside the budget: latency, size or value.
         trials: end after so many, all workers together; by default 30, and no limit with ``seconds``.
@@ -67,6 +68,7 @@ def tune(
             cache=None if cache is None else users_path(cache, "cache"),
             quick=quick,
             overwrite=overwrite,
+            measure_on=measure_on,
             build=pipeline.run,
             tell=lambda line: notes.tell(callback, [line]),
             progress=callback,

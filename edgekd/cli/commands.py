@@ -66,6 +66,8 @@ def build(launch: str | None, **how: Any) -> None:
 @click.option("--stop-when-met", is_flag=True, help="End with the first trial inside the budget.")
 @click.option("--storage", metavar="FILE|URL", help="Of the study: an Optuna journal file, or an SQL database's URL "
               "[default: a file in the cache].")  # fmt: skip
+@options.measure_on
+@options.devices
 @options.settings
 @options.quick
 @click.option("--overwrite", is_flag=True, help="Replace another bundle at --out.")
@@ -78,6 +80,7 @@ def tune(
     out: Path | None,
     quick: bool,
     overwrite: bool,
+    measure_on: str,
     cache: Path | None,
     as_json: bool,
     **how: Any,
@@ -100,6 +103,7 @@ def tune(
             cache=cache,
             quick=quick,
             overwrite=overwrite,
+            measure_on=measure_on,
             build=pipeline.run,
             tell=tell,
             progress=progress,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edgekd.base import host, limits, locks
+from edgekd.base import limits, locks
 from edgekd.base.disk import disk
 from edgekd.base.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
 from edgekd.base.notes import Progress
@@ -20,6 +20,8 @@ from edgekd.build.prepare import Objects, dataset_of
 from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical, sha256
 from edgekd.document.tune import Tune
+from edgekd.runtime import runners, shared_folder
+from edgekd.runtime.runners import BuildRunner
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Budget, Knob, Recipe, Table
 from edgekd.spec.validation import explain
@@ -71,6 +73,7 @@ def run(
     cache: Path | None = None,
     quick: bool = False,
     overwrite: bool = False,
+    measure_on: str = "local",
     build: Build,
     tell: Tell = lambda line: None,
     progress: Progress = requests.silent,
@@ -79,7 +82,7 @@ def run(
 
     Args:
         build: what makes a bundle of a build request (``pipeline.run``).
-        recipe, targets, settings, out, cache, quick, overwrite: as in ``edgekd build``.
+        recipe, targets, settings, out, cache, quick, overwrite, measure_on: as in ``edgekd build``.
         tell: called with a line for each trial.
         progress: of the build at the end.
 
@@ -98,9 +101,9 @@ def run(
     lasting = [_lasting(target) for target in targets or raw.targets]
     table = {**search_space.table_of(raw), "name": name, "targets": lasting}
     out = out or Path("dist") / (name + ("-quick" if quick else ""))
-    request = requests.make(recipe, targets, settings, out=out, cache=cache, quick=quick)
+    request = requests.make(recipe, targets, settings, out=out, cache=cache, quick=quick, measure_on=measure_on)
     requests.check_writable(request.out)
-    lab = Lab(request, dataset_of(request), raw.budget)
+    lab = Lab(request, dataset_of(request), raw.budget, _runner(measure_on, tell))
     study = _study(lab, raw, knobs, wanted)
     _check_free(request, study, overwrite)
     for note in filter(None, [*lab.dataset.notes, request.store.outdated(), _earlier(request, study)]):
@@ -282,20 +285,30 @@ def _wishing(recipe: Recipe, asked: Mapping[str, float | None], prefer: Prefer) 
     return recipe.model_copy(update={"budget": budget})
 
 
+def _runner(device: str, tell: Tell) -> BuildRunner:
+    """What measures. Of a shared folder it is told where nobody does; what a device runs is no news of a trial."""
+    if shared_folder.path_of(device) is None:
+        return runners.of(device)
+    return runners.of(device, lambda line: tell(f"note: {line}"))
+
+
 def _lasting(target: str) -> str:
     """A target's name, or its file's absolute path."""
     return str(Path(target).resolve()) if target.endswith(".toml") or "/" in target else target
 
 
 def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) -> Study:
-    """The study of this search: another recipe, budget, space, machine or version of edgekd is another one."""
+    """The study of this search: another recipe, budget, space, version or machine that measures is another one.
+
+    How a worker reaches that machine is its own matter, and which machine the worker trains on.
+    """
     request = lab.request
     if not request.seen:
         lab.workspace(recipe)  # runs users' code once, so that a second worker finds the same name
     what = [
-        lab.request_of(recipe).identity,
+        replace(lab, request=replace(request, measure_on="local")).request_of(recipe).identity,
         {key: plain(knob.model_dump()) for key, knob in knobs.items()},
-        host.measured_key(0),
+        dict(lab.runner.facts()["key"]),
     ]
     name = f"{recipe.name}-{sha256(canonical(what))[:16]}"
     storage = wanted.storage or str(request.store.root / "tune" / f"{name}.journal")

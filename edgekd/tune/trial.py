@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edgekd.build import compression, exports, measure, rehearsal, run
 from edgekd.build.plan import TeachStep
@@ -17,6 +17,7 @@ from edgekd.decide.choose import Choice
 from edgekd.document.tune import Ships
 from edgekd.learn import threads
 from edgekd.learn.data import Dataset
+from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.quick import quickened
 from edgekd.spec.recipe import Budget, Recipe, Schedule
 from edgekd.tune.verdict import Result, Shape, missed
@@ -26,11 +27,12 @@ RUNG = 1 / 3  # of the epochs
 
 @dataclass(frozen=True)
 class Lab:
-    """What all trials share: the request they are variations of, its data (read once), and the wishes."""
+    """What all trials share: the request they are variations of, its data (read once), the wishes, who measures."""
 
     request: BuildRequest
     dataset: Dataset
     budget: Budget
+    runner: BuildRunner = field(default_factory=LocalRunner)
 
     def request_of(self, recipe: Recipe) -> BuildRequest:
         """The request of one of the recipes."""
@@ -40,7 +42,7 @@ class Lab:
 
     def workspace(self, recipe: Recipe) -> Workspace:
         """Every part of a recipe, built and checked."""
-        return prepare(self.request_of(recipe), Objects(dataset=self.dataset))
+        return prepare(self.request_of(recipe), Objects(dataset=self.dataset), self.runner)
 
 
 def shapes(lab: Lab, recipe: Recipe) -> dict[str, dict[str, Shape]]:

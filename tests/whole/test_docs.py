@@ -48,6 +48,7 @@ NOT_RUN = {
     "edgekd init my.toml --teacher": "needs their files; tests/cli/starting has each kind of teacher",
     "edgekd inspect ours.onnx": "needs two files; tests/runtime/test_profiling.py has them",
     "edgekd tune": "minutes; tests/tune searches",
+    "edgekd measure": "it ends when it is told to; tests/runtime/test_shared_folder.py starts it",
     "edgekd bench dist/digits --device local --device ssh://": "no such host; tests/runtime measures over ssh",
     "edgekd build my.toml --target ort-arm64": "no such device; the tests of --measure-on have one",
 }
