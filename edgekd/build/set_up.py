@@ -106,7 +106,7 @@ def _check_gaps(dataset: Dataset, ops: preprocess.Ops) -> None:
     """Raise RecipeError where a table has missing values, and what reads it instead of its own op knows none."""
     if table_rows.op_of(dataset.preprocess) is None or table_rows.op_of(ops) is not None:
         return
-    if any(np.isnan(np.asarray(split.x)).any() for split in dataset.splits.values()):
+    if any(np.isnan(row).any() for split in dataset.splits.values() for row in split.x):
         names, allowed = [op["op"] for op in ops], f"the op {table_rows.OP}, or data without missing values"
         raise RecipeError("a table with missing values", where="data.preprocess", found=names, allowed=allowed)
 

@@ -1,4 +1,4 @@
-"""A build whose pictures stay in their files gives what one gives that holds them in memory, and is the same build."""
+"""A build whose samples stay in their files gives what one gives that holds them in memory, and is the same build."""
 
 from __future__ import annotations
 
@@ -61,3 +61,39 @@ def test_the_same_files_byte_for_byte(tmp_path: Path, capsys: pytest.CaptureFixt
     place.write_bytes(b"no picture")
     code, text = build("third", "one", "data.lazy=true")
     assert code == 2 and "bee/7.png: can't be decoded" in text and not (tmp_path / "third").exists()
+
+
+TABLE = """
+name = "rows"
+task = "regression"
+metric = "r2"
+[data]
+source = "table"
+path = "rows.csv"
+label = "y"
+[teacher]
+model = { kind = "mlp", width = 16 }
+epochs = 1
+[student]
+model = { kind = "mlp", width = 8 }
+epochs = 1
+[[losses]]
+kind = "squared_error"
+[[compress]]
+kind = "int8_ptq"
+[budget]
+max_drop = 100.0
+"""
+
+
+def test_a_table_gives_the_same_files_byte_for_byte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f'{i / 7},{"" if i % 5 == 1 else -i},"k{i % 3},\n",{i % 11}' for i in range(90)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,kind,y", *lines]))
+    (tmp_path / "rows.toml").write_text(TABLE)
+    bundles = []
+    for name, settings in (("here", []), ("there", ["--set", "data.lazy=true", "--set", "data.workers=1"])):
+        line = ["build", str(tmp_path / "rows.toml"), "--target", "ort-cpu", "--quick", "--out", str(tmp_path / name)]
+        code = cli.run([*line, "--cache", str(tmp_path / f"cache of {name}"), *settings])
+        assert code == 0, capsys.readouterr()
+        bundles.append((tmp_path / name / "ort-cpu" / "model.onnx").read_bytes())
+    assert bundles[0] == bundles[1]

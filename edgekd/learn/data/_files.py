@@ -6,7 +6,7 @@ import gzip
 import os
 import stat
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,19 +52,27 @@ def span(root: str, item: Sequence[str | int], where: str) -> bytes:
             meant.
     """
     path, stamp, start, size = Path(root, str(item[0])), *map(int, item[1:4])
+    return spans(path, stamp, [(start, size)], where)[0]
+
+
+def spans(path: Path, stamp: int, places: Iterable[tuple[int, int]], where: str) -> list[bytes]:
+    """The bytes of some samples in a file, of which the first one and how many each are; raises as ``span`` does."""
+    parts, is_same = [], False
     try:
         size_of(path, where, "bytes")
-        limits.check("file_bytes", size, "a file larger than likely is meant", where)
         with path.open("rb") as file:
             is_same = stamp_of(os.fstat(file.fileno())) == stamp
-            file.seek(start)
-            data = file.read(size) if is_same else b""
+            for start, size in places if is_same else ():
+                limits.check("file_bytes", size, "a file larger than likely is meant", where)
+                file.seek(start)
+                parts.append(file.read(size))
+                is_same = is_same and len(parts[-1]) == size
     except OSError as err:
         raise DataError(f"can't be read any more ({err.strerror})", where=where) from err
-    if not is_same or len(data) != size:
+    if not is_same:
         hint = "leave the data as they are until the build has ended, and run it again"
         raise DataError("the file has changed since the build began", where=where, hint=hint)
-    return data
+    return parts
 
 
 def named(item: Sequence[str | int]) -> str:

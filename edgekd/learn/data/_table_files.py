@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import table_rows
+from edgekd.base import limits, table_rows
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _arrow, _files
+from edgekd.learn.data import _arrow, _files, _table_lines
+from edgekd.learn.data._table_lines import Left, Line
 from edgekd.tasks import LISTED
 
 DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 PARQUET, JSON_LINES = ".parquet", ".jsonl"
 ENDINGS = (*DELIMITERS, PARQUET, JSON_LINES)
+AT_ONCE = 4096  # rows that are read together of those that are left in a file
 
 Choose = Callable[[list[str], str], Sequence[str]]
 
@@ -34,12 +35,14 @@ class Cells:
         columns: the texts of each, without white space around.
         places: (N,) what an error calls each row: the number of its line from 1, or of its row from 0 in Parquet.
         counts: what ``places`` counts, ``line`` or ``row``.
+        left: where the rows lie, of which the other columns are left in the file; None: nothing is left there.
     """
 
     file: str
     columns: dict[str, list[str]]
     places: NDArray[np.int64]
     counts: str
+    left: Left | None = None
 
     def __len__(self) -> int:
         return len(self.places)
@@ -52,7 +55,27 @@ class Cells:
         """The rows of some places."""
         order = index.tolist()
         columns = {name: [texts[i] for i in order] for name, texts in self.columns.items()}
-        return Cells(self.file, columns, self.places[index], self.counts)
+        left = None if self.left is None else self.left.some(index)
+        return Cells(self.file, columns, self.places[index], self.counts, left)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of all columns, also of those that are left in the file."""
+        return list(self.columns) if self.left is None else self.left.header
+
+    def parts(self, names: Sequence[str]) -> Iterator[Cells]:
+        """Some columns, of as many rows at a time as are read at once: of those in memory all.
+
+        Raises:
+            DataError: rows are left in a file that has changed.
+        """
+        if self.left is None:
+            yield self
+            return
+        for start in range(0, len(self), AT_ONCE):
+            index = slice(start, start + AT_ONCE)
+            texts = self.left.some(index).columns(names, f"data.path: {self.file}")
+            yield Cells(self.file, texts, self.places[index], self.counts)
 
     def numbers(self, name: str) -> tuple[NDArray[np.float64], int | None]:
         """(N,) a column's numbers, NaN where one is missing; and the first row that holds a word, None: none does."""
@@ -74,11 +97,17 @@ def ending_of(path: Path) -> str | None:
     return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
 
 
-def read(path: Path, choose: Choose) -> Cells:
+def is_plain(path: Path) -> bool:
+    """Whether a row of a file can be read where it lies."""
+    return ending_of(path) in (".csv", ".tsv")
+
+
+def read(path: Path, choose: Choose, *, leave: bool = False) -> Cells:
     """Some columns of a file.
 
     Args:
         choose: the columns that are read, from the names of all and what an error calls the header.
+        leave: leave the others in the file, which ``is_plain``, and note where its rows lie.
 
     Raises:
         DataError: no such file, one that is damaged or no table; names the line. UnavailableError: no pyarrow.
@@ -89,7 +118,9 @@ def read(path: Path, choose: Choose) -> Cells:
         raise DataError("no file of a table", where="data.path", found=path.name, allowed=f"*{', *'.join(ENDINGS)}")
     if ending == JSON_LINES:
         return _of_json_lines(path, choose, where)
-    return _of_parquet(path, choose, where) if ending == PARQUET else _of_texts(path, DELIMITERS[ending], choose, where)
+    if ending == PARQUET:
+        return _of_parquet(path, choose, where)
+    return _of_texts(path, DELIMITERS[ending], choose, where, leave=leave)
 
 
 def header_of(path: Path) -> list[str]:
@@ -109,41 +140,31 @@ def columns_of(path: Path, names: Sequence[str] | None) -> dict[str, list[str]]:
     return read(path, lambda header, _: header if names is None else names).columns
 
 
-def _of_texts(path: Path, delimiter: str, choose: Choose, where: str) -> Cells:
-    lines = lines_of(path, delimiter, where)
-    number, header = next(lines, (1, []))
-    header = [name.strip() for name in header]
-    _check_header(header, f"{where}, line {number}", delimiter)
-    names = choose(header, f"{where}, line {number}")
+def _of_texts(path: Path, delimiter: str, choose: Choose, where: str, *, leave: bool) -> Cells:
+    stamp = _files.stamp_of(path.stat())
+    lines = _table_lines.lines_of(path, delimiter, where)
+    first = next(lines, Line(1, 0, 0, []))
+    header = [name.strip() for name in first.cells]
+    _check_header(header, f"{where}, line {first.number}", delimiter)
+    names = choose(header, f"{where}, line {first.number}")
     wanted = [header.index(name) for name in names]
     columns: list[list[str]] = [[] for _ in names]
-    places: list[int] = []
-    for number, cells in lines:
+    places, starts, sizes = array("q"), array("q"), array("i")  # of lists each number would be an object of its own
+    for number, start, stop, cells in lines:
         if len(cells) != len(header):
             allowed = f"{len(header)}, as the header has"
             place = f"{where}, line {number}"
             raise DataError("another number of columns than the header", where=place, found=len(cells), allowed=allowed)
         places.append(number)
+        if leave:
+            limits.check("file_bytes", stop - start, "a row larger than likely is meant", f"{where}, line {number}")
+            starts.append(start)
+            sizes.append(stop - start)
         for texts, column in zip(columns, wanted, strict=True):
             texts.append(sys.intern(cells[column].strip()))
-    return Cells(path.name, dict(zip(names, columns, strict=True)), np.array(places, np.int64), "line")
-
-
-def lines_of(path: Path, delimiter: str, where: str) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each row, with the number of its last line; empty lines aside."""
-    try:
-        text = _files.unpacked(path, where).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as err:
-        raise DataError(f"can't be read ({err})", where=where) from err
-    if (nul := text.find("\0")) >= 0:
-        place = f"{where}, line {text.count(chr(10), 0, nul) + 1}"
-        raise DataError("a NUL, which no text has", where=place, allowed="UTF-8")
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        yield from ((rows.line_num, cells) for cells in rows if cells)
-    except csv.Error as err:
-        hint = 'a text that begins with a quotation mark ends with one, and those inside are doubled: "say ""yes"""'
-        raise DataError(f"can't be read ({err})", where=f"{where}, line {rows.line_num}", hint=hint) from err
+    left = Left(str(path), stamp, delimiter, header, np.array(starts, np.int64), np.array(sizes, np.int32))
+    by_name = dict(zip(names, columns, strict=True))
+    return Cells(path.name, by_name, np.array(places, np.int64), "line", left if leave else None)
 
 
 def _of_json_lines(path: Path, choose: Choose, where: str) -> Cells:

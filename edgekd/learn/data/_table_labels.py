@@ -94,13 +94,18 @@ def checked_numbers(cells: Cells, name: str, message: str = WORD) -> NDArray[np.
     """
     numbers, word = cells.numbers(name)
     if word is not None:
-        text = cells.columns[name][word]
-        hints = ["1234.5 is how numbers are read, of a finite size"] if is_foreign(text) else []
-        if message == WORD:
-            hints.append("data.categories names the columns whose values are names")
-        place, allowed = f"{cells.at(word)}: {name}", "a number of float32, or an empty cell where it is missing"
-        raise DataError(message, where=place, found=text, allowed=allowed, hint="; ".join(hints) or None)
+        raise no_number(cells, name, word, message)
     return numbers
+
+
+def no_number(cells: Cells, name: str, row: int, message: str = WORD) -> DataError:
+    """The error on a word that stands where a number is needed; names the row."""
+    text = cells.columns[name][row]
+    hints = ["1234.5 is how numbers are read, of a finite size"] if is_foreign(text) else []
+    if message == WORD:
+        hints.append("data.categories names the columns whose values are names")
+    place, allowed = f"{cells.at(row)}: {name}", "a number of float32, or an empty cell where it is missing"
+    return DataError(message, where=place, found=text, allowed=allowed, hint="; ".join(hints) or None)
 
 
 def is_foreign(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files
+from edgekd.learn.data import _files, _table_lines
 from edgekd.learn.data._decoding import Decoded, Item
 from edgekd.tasks import Task
 
@@ -38,10 +38,13 @@ class Texts:
     Attributes:
         root: the folder that the files' paths count from.
         naming: what an error calls a text, with ``{file}`` and ``{name}`` in it.
+        delimiter: what stands between the cells of a row, of which a sixth part of an item says which one is the text;
+            "": nothing, what lies there is the text.
     """
 
     root: str
     naming: str
+    delimiter: str = ""
     shape: ClassVar[tuple[int, ...]] = ()
     dtype: ClassVar[str] = "object"
 
@@ -51,9 +54,12 @@ class Texts:
         for i, item in enumerate(items):
             where = self.place(item)
             try:
-                texts[i] = _files.span(self.root, item, where).decode()
+                text = _files.span(self.root, item, where).decode()
             except UnicodeDecodeError as err:
                 raise DataError(f"no UTF-8 ({err.reason})", where=where, allowed="UTF-8") from err
+            if self.delimiter:
+                text = _table_lines.row_of(text, self.delimiter, where)[int(item[5])].strip()
+            texts[i] = text
             if not texts[i].strip() or "\0" in texts[i]:
                 raise DataError("no text, or a NUL, which no text has", where=where, found=texts[i][:40])
         return texts, {}

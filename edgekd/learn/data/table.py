@@ -1,33 +1,34 @@
-"""Tables of numbers and categories with gaps: CSV, TSV (both also packed) and Parquet."""
+"""Tables of numbers and categories with gaps: CSV, TSV (both also packed), JSON lines and Parquet."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import plugins, table_rows, units
-from edgekd.base.arrays import AnyArray
+from edgekd.base import plugins, table_rows
+from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
-from edgekd.base.table_rows import Category, Column, Number
-from edgekd.learn.data import _table_files
+from edgekd.base.table_rows import Column
+from edgekd.learn.data import _files, _table_columns, _table_files
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
+from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._role_files import RoleFiles, fingerprint
 from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
+from edgekd.learn.data._table_columns import Learned, RawRows
 from edgekd.learn.data._table_files import Cells
-from edgekd.learn.data._table_labels import Names, by_split, check_named, checked_numbers, is_foreign, labels_of
+from edgekd.learn.data._table_labels import Names, by_split, check_named, labels_of
 from edgekd.tasks import CLASSES, Task
 
-FEW_WORDS = 0.1  # of a column's cells, or of its different ones: so few stand in a column of numbers, and are no names
+IN_MEMORY = 10  # bytes of Python's texts for each of a file
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Reading):
     """Rows of a table, a sample a row, with a header. Numbers are standardised by the training rows, a missing one is
     their mean; where training has missing ones, a number beside it says so. A category is a number for each of its
     most frequent training values, one of them 1; all others share one more, and of a missing one all are 0.
@@ -55,6 +56,8 @@ class Table:
         limit: use only the first so many training rows; 0: all.
         split_seed: of the carving.
         id: the column that names each row, for answers that were recorded elsewhere; without it they are numbered.
+        lazy, workers: see ``Reading``; of a plain ``.csv`` or ``.tsv``, whose rows are found where they lie. Labels,
+            groups and ids, and the different values of categories are held in memory then, too; all other files are.
     """
 
     path: str
@@ -74,6 +77,7 @@ class Table:
 
     def __post_init__(self) -> None:
         plugins.check_ranges(self, values=(1, table_rows.MOST_VALUES))
+        self.check_reading()
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
         if twice := [name for name in self.columns if name in listed(self.label)]:
             raise ValueError(f"columns: allowed are columns that are no label, and {twice[0]} is one")
@@ -90,9 +94,10 @@ class Table:
             raise DataError(
                 "a split twice: by file, and by column", where="data.split", found=self.split, allowed=allowed
             )
-        cells = {role: _table_files.read(path, self._chosen) for role, path in files.items()}
+        cells = {role: self._read(path) for role, path in files.items()}
         cells = by_split(cells["train"], self.split) if self.split else cells
-        cells["train"] = cells["train"].some(np.arange(len(cells["train"]))[: self.limit or None])
+        if self.limit:
+            cells["train"] = cells["train"].some(np.arange(len(cells["train"]))[: self.limit])
         for role, of in cells.items():
             if not len(of):
                 raise DataError("a split without rows", where=f"data.path ({role})", found=of.file)
@@ -102,14 +107,35 @@ class Table:
         groups = joined([np.array(cells["train"].columns[n]) for n in by], len(cells["train"]), "data.groups")
         shares = {"validation": self.validation, "test": self.test}
         splits, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
-        columns = self._learned(cells["train"], np.asarray(splits["train"].x))
-        raw = {role: _raw(of, columns) for role, of in cells.items()}
-        rows = {role: raw.get(role, raw["train"])[np.asarray(split.x)] for role, split in splits.items()}
-        splits = {role: replace(split, x=rows[role]) for role, split in splits.items()}
-        notes = (*labels.notes, *carved, *self._files.left_out(), *_told(columns, rows["train"]))
+        learned = self._learned(cells["train"], np.asarray(splits["train"].x))
+        columns = learned.columns()
+        of_roles = {role: self._raw(of, columns) for role, of in cells.items()}
+        splits = {
+            role: replace(split, x=of_roles.get(role, of_roles["train"])[np.asarray(split.x)])
+            for role, split in splits.items()
+        }
+        notes = (*labels.notes, *carved, *self._files.left_out(), *learned.notes())
+        notes = (*notes, *self.scanned(splits, lambda _: None))
         parts = splits["train"], splits["validation"], splits["test"]
         dataset = Dataset(*parts, labels.names, ({"op": table_rows.OP, "columns": columns},), notes=notes)
         return checked(dataset, f"data.path: {Path(self.path).name}", task)
+
+    def _read(self, path: Path) -> Cells:
+        """What of a file is held in memory."""
+        if not _table_files.is_plain(path):
+            if self.lazy is True:
+                what = "packed, or of another form, so that no row is found in it without those before"
+                raise DataError(what, where="data.lazy", found=path.name, allowed="a plain .csv or .tsv, or auto")
+            return _table_files.read(path, self._chosen)
+        if not self.is_left(IN_MEMORY * _files.size_of(path, f"data.path: {path.name}", "bytes")):
+            return _table_files.read(path, self._chosen)
+
+        def beside(header: list[str], where: str) -> list[str]:
+            inputs = self._inputs(header)
+            others = (*listed(self.label), *listed(self.split), *listed(self.groups), *listed(self.id))
+            return [name for name in self._chosen(header, where) if name not in inputs or name in others]
+
+        return _table_files.read(path, beside, leave=True)
 
     @property
     def _files(self) -> RoleFiles:
@@ -140,78 +166,17 @@ class Table:
             return replace(split, ids=np.array(cells.columns[self.id], dtype=object))
         return split.counted(role if Path(self.path).is_dir() or self.split else "")
 
-    def _learned(self, cells: Cells, training: NDArray[np.int64]) -> list[Column]:
+    def _learned(self, cells: Cells, training: NDArray[np.int64]) -> Learned:
         """What the op knows of each column."""
-        rows = cells.some(training)
-        learned: list[Column] = []
-        for name in self._inputs(cells.columns):
-            if all(map(table_rows.is_missing, rows.columns[name])):
-                hint = "data.columns names those that are read"
-                raise DataError(
-                    "a column without a value in any training row", where="data.path", found=name, hint=hint
-                )
-            is_category = name in self.categories if self.categories else _holds_names(cells, name)
-            learned.append(_category(rows, name, self.values) if is_category else _number(rows, name))
+        inputs = self._inputs(cells.names)
+        categories = self.categories or _table_columns.categories_of(cells, inputs)
+        learned = Learned(inputs, categories, self.values)
+        learned.add(cells.some(training))
         return learned
 
-
-def _raw(cells: Cells, columns: Sequence[Column]) -> NDArray[np.float32]:
-    """(N, K) raw rows."""
-    raw = np.empty((len(cells), len(columns)), np.float32)
-    for k, column in enumerate(columns):
-        raw[:, k] = _codes(cells, column) if "values" in column else checked_numbers(cells, column["name"])
-    return raw
-
-
-def _holds_names(cells: Cells, name: str) -> bool:
-    """Whether a column is one of words.
-
-    Raises:
-        DataError: a few words among numbers, or numbers that are written otherwise; names the row.
-    """
-    texts = [text for text in cells.columns[name] if not table_rows.is_missing(text)]
-    words = [text for text in texts if table_rows.number_of(text) is None]
-    spellings = {*words}
-    few = len(words) < FEW_WORDS * len(texts) or len(spellings) < FEW_WORDS * len({*texts})
-    marks = len(words) < len(texts) and not any(char.isalnum() for word in spellings for char in word)  # ? or -
-    if words and (few or marks or all(map(is_foreign, words))):
-        checked_numbers(cells, name)
-    return bool(words)
-
-
-def _number(cells: Cells, name: str) -> Number:
-    given = checked_numbers(cells, name).astype(np.float32).astype(np.float64)
-    known = given[~np.isnan(given)]
-    mean, std = np.float32(known.mean()), np.float32(known.std())
-    return {
-        "name": name,
-        "mean": float(mean),
-        "std": float(std) if std > 0 else 1.0,
-        "missing": len(known) < len(given),
-    }
-
-
-def _category(cells: Cells, name: str, most: int) -> Category:
-    counts = Counter(text for text in cells.columns[name] if not table_rows.is_missing(text))
-    ordered = sorted(counts, key=lambda text: (-counts[text], text))
-    return {"name": name, "values": ordered[:most], "other": len(ordered) > most}
-
-
-def _codes(cells: Cells, column: Category) -> NDArray[np.float64]:
-    count = len(column["values"])
-    places: Mapping[str, int] = {text: i for i, text in enumerate(column["values"])}
-    texts = cells.columns[column["name"]]
-    return np.array([np.nan if table_rows.is_missing(text) else places.get(text, count) for text in texts])
-
-
-def _told(columns: Sequence[Column], raw: NDArray[np.float32]) -> Iterator[str]:
-    """Notes on columns that are likely not what the student is to read."""
-    for k, column in enumerate(columns):
-        given = raw[:, k]
-        if "values" in column and column["other"]:
-            share = float((given == len(column["values"])).mean())
-            count, of = len(column["values"]), units.share(share, 0)
-            rest = f"the others, of {of} of the training rows, are not told apart"
-            yield f"column {column['name']!r} has more than {count} values: {rest} (data.values)"
-        elif "mean" in column and len(np.unique(given[~np.isnan(given)])) < 2 and not column["missing"]:
-            yield f"column {column['name']!r} is the same in every training row, and tells nothing"
+    def _raw(self, cells: Cells, columns: list[Column]) -> Samples:
+        """(N, K) raw rows, or where they lie."""
+        if (left := cells.left) is None:
+            return _table_columns.raw_rows(cells, columns)
+        decoder = RawRows(left.path, left.stamp, left.delimiter, left.header, columns)
+        return Lazy(decoder, RawRows.columns(cells, left), self.pool)

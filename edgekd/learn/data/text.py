@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _table_files, _tagged, _vocabulary
+from edgekd.learn.data import _files, _table_lines, _tagged, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
@@ -31,12 +31,13 @@ ENDINGS = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
 
 
 class Line(NamedTuple):
-    """The cells of a line; its number from 1, of several lines the last one's; and its first byte, 0 where the file is
-    read at once.
+    """The cells of a line; its number from 1, of several lines the last one's; and, where the texts stay in the file,
+    its first byte and the one behind its last.
     """
 
     number: int
     start: int
+    stop: int
     cells: list[str]
 
 
@@ -44,8 +45,8 @@ class Line(NamedTuple):
 class Rows:
     """A file's samples: ``lines[i]`` is the number of sample i's line, from 1; ``groups[i]`` is a row of names.
 
-    ``ids``: what each is called, where a column says it; ``parts``: its split, likewise. ``spans``: first byte and how
-    many of each text, where the texts stay in the file.
+    ``ids``: what each is called, where a column says it; ``parts``: its split, likewise. ``spans``: of texts that stay
+    in the file the first byte of each, how many, and 0; of CSV those of its line, and the number of its column.
     """
 
     file: str
@@ -55,7 +56,7 @@ class Rows:
     groups: list[list[str]]
     ids: list[str]
     parts: list[str]
-    spans: list[tuple[int, int]] | None = None
+    spans: list[tuple[int, int, int]] | None = None
 
     def some(self, index: Sequence[int]) -> Rows:
         """The samples of some places."""
@@ -93,8 +94,8 @@ class Text(Reading):
         split_seed: of the carving.
         id: the column that names each sample, for answers that were recorded elsewhere; without it they are numbered.
             The texts of a pair ``7`` are ``7/1`` and ``7/2``.
-        lazy, workers: see ``Reading``; a ``.gz``, a ``.csv`` and texts whose words have tags are held in memory, and
-            texts need no workers.
+        lazy, workers: see ``Reading``; a ``.gz`` and texts whose words have tags are held in memory, and texts need no
+            workers.
     """
 
     path: str
@@ -174,10 +175,12 @@ class Text(Reading):
         if rows.spans is None:
             return np.array(rows.texts, dtype=object)
         files = self._files()
-        path, spans = files.get(role, files["train"]), np.array(rows.spans, np.int64).reshape(-1, 2)
+        path, spans = files.get(role, files["train"]), np.array(rows.spans, np.int64).reshape(-1, 3)
         stamp = np.full(len(spans), _files.stamp_of(path.stat()), np.int64)
-        columns = (np.full(len(spans), str(path), object), stamp, *spans.T, np.array(rows.lines, np.int64))
-        return Lazy(Texts("", "data.path: {file}, line {name}"), columns, None)
+        starts, sizes, column = spans.T
+        places = (starts, sizes, np.array(rows.lines, np.int64), column)
+        decoder = Texts("", "data.path: {file}, line {name}", "," if _is_csv(path) else "")
+        return Lazy(decoder, (np.full(len(spans), str(path), object), stamp, *places), None)
 
     @property
     def _beside(self) -> RoleFiles:
@@ -191,7 +194,7 @@ class Text(Reading):
         where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0
         lazy = not task.dense and self._stays(path)  # tags are held against the words
         lines = _lines(path, where, lazy)
-        header = next(lines, Line(1, 0, [""])).cells
+        header = next(lines, Line(1, 0, 0, [""])).cells
         keys = [key for key in ("sentence", "pair", "label") if getattr(self, key)]
         columns = [self._column(header, key, getattr(self, key), where) for key in keys]
         of_texts, of_labels = columns[: 1 + bool(self.pair)], columns[1 + bool(self.pair) :]
@@ -200,7 +203,7 @@ class Text(Reading):
         grouping = [self._column(header, "groups", name, where) for name in by]
         splitting = [self._column(header, "split", self.split, where)] if self.split else []
         rows = Rows(path.name, [], [], [], [], [], [], [] if lazy else None)
-        for number, start, cells in islice(lines, None if self.split else limit or None):
+        for number, start, stop, cells in islice(lines, None if self.split else limit or None):
             place = f"{where}, line {number}"
             if any("\0" in cell for cell in cells):
                 raise DataError("a NUL, which no text has", where=place, allowed="UTF-8")
@@ -215,9 +218,11 @@ class Text(Reading):
                     raise DataError("an empty text", where=place, allowed="at least one word")
                 if rows.spans is None:
                     rows.texts.append(cells[column])
+                elif _is_csv(path):
+                    rows.spans.append((start, stop - start, column))
                 else:
                     before = "".join(f"{cell}\t" for cell in cells[:column])
-                    rows.spans.append((start + len(before.encode()), len(cells[column].encode())))
+                    rows.spans.append((start + len(before.encode()), len(cells[column].encode()), 0))
                 rows.labels.extend(sys.intern(cells[column]) for column in of_labels)
                 rows.lines.append(number)
                 rows.groups.append([cells[column] for column in grouping])
@@ -236,10 +241,10 @@ class Text(Reading):
 
     def _stays(self, path: Path) -> bool:
         """Whether a file's texts stay there."""
-        if path.suffix == ".gz" or _is_csv(path):
+        if path.suffix == ".gz":
             if self.lazy is True:
-                what = "packed or quoted, so that no text can be found in it"
-                raise DataError(what, where="data.lazy", found=path.name, allowed="a plain .tsv, or auto")
+                what = "packed, so that no text can be found in it"
+                raise DataError(what, where="data.lazy", found=path.name, allowed="a plain .tsv or .csv, or auto")
             return False
         return self.is_left(IN_MEMORY * _files.size_of(path, f"data.path: {path.name}", "bytes"))
 
@@ -288,12 +293,12 @@ def _is_csv(path: Path) -> bool:
 def _lines(path: Path, where: str, lazy: bool) -> Iterator[Line]:
     """The lines of a file, the header first."""
     if _is_csv(path):
-        for number, cells in _table_files.lines_of(path, ",", where):
-            yield Line(number, 0, [cell.strip() for cell in cells])
+        for row in _table_lines.lines_of(path, ",", where):
+            yield Line(row.number, row.start, row.stop, [cell.strip() for cell in row.cells])
         return
     lines = streamed(path, where) if lazy else whole(path, where)
     for number, (start, line) in enumerate(lines, start=1):
-        yield Line(number, start, line.rstrip("\r").split("\t"))
+        yield Line(number, start, start, line.rstrip("\r").split("\t"))
 
 
 def whole(path: Path, where: str) -> Iterator[tuple[int, str]]:

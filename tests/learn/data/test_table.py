@@ -215,6 +215,7 @@ def changed(column: str, row: int, text: str) -> list[list[str]]:
     return lines
 
 
+@pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
@@ -237,11 +238,12 @@ def changed(column: str, row: int, text: str) -> list[list[str]]:
         ({"task": Tagging()}, "labels that the task does not take"),
     ],
 )
-def test_keys_that_name_what_is_not_there(tmp_path: Path, keys: dict[str, Any], why: str) -> None:
+def test_keys_that_name_what_is_not_there(tmp_path: Path, keys: dict[str, Any], why: str, lazy: bool) -> None:
     with pytest.raises(DataError, match=why):
-        load(save(tmp_path / "t.csv", rows()), **keys)
+        load(save(tmp_path / "t.csv", rows()), **keys, lazy=lazy)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
@@ -254,26 +256,27 @@ def test_keys_that_name_what_is_not_there(tmp_path: Path, keys: dict[str, Any], 
         ([row for row in rows() if row[5] != "train"], r"data.path \(train\): a split without rows"),
     ],
 )
-def test_rows_that_nothing_can_be_learned_of(tmp_path: Path, lines: list[list[str]], why: str) -> None:
+def test_rows_that_nothing_can_be_learned_of(tmp_path: Path, lines: list[list[str]], why: str, lazy: bool) -> None:
     with pytest.raises(DataError, match=why):
-        load(save(tmp_path / "t.csv", lines))
+        load(save(tmp_path / "t.csv", lines), lazy=lazy)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize(("count", "word"), [(40, "unknown"), (40, "None"), (3, "?"), (40, "-")])
-def test_one_word_among_many_numbers_is_no_category(tmp_path: Path, count: int, word: str) -> None:
+def test_one_word_among_many_numbers_is_no_category(tmp_path: Path, count: int, word: str, lazy: bool) -> None:
     lines = [f"{word if i % 3 == 0 else i % count},{i % 2}" for i in range(80)]
     (tmp_path / "t.csv").write_text("\n".join(["n,label", *lines]))
     with pytest.raises(DataError, match=r"line 2: n: a word in a column of numbers; found .*; allowed: .*categories"):
-        Table(str(tmp_path / "t.csv")).load()
-    (op,) = Table(str(tmp_path / "t.csv"), categories=("n",)).load().preprocess
+        Table(str(tmp_path / "t.csv"), lazy=lazy).load()
+    (op,) = Table(str(tmp_path / "t.csv"), categories=("n",), lazy=lazy).load().preprocess
     assert word in op["columns"][0]["values"]
     for gap in ("N/A", "#n/a", "<NA>"):
         (tmp_path / "t.csv").write_text("\n".join(["n,label", *lines]).replace(f"{word},", f"{gap},"))
-        (op,) = Table(str(tmp_path / "t.csv")).load().preprocess
+        (op,) = Table(str(tmp_path / "t.csv"), lazy=lazy).load().preprocess
         assert op["columns"][0]["missing"] is True
     doors = [f"{('2', '3', '4', '5more')[i % 4]},{i % 2}" for i in range(80)]
     (tmp_path / "t.csv").write_text("\n".join(["n,label", *doors]))
-    assert "values" in Table(str(tmp_path / "t.csv")).load().preprocess[0]["columns"][0]
+    assert "values" in Table(str(tmp_path / "t.csv"), lazy=lazy).load().preprocess[0]["columns"][0]
 
 
 def test_numbers_that_are_written_otherwise_are_told_and_are_no_names(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from edgekd.learn.objective import Objective, make_terms
 from edgekd.learn.teacher import wrap
 from edgekd.spec.recipe import Augment, Teacher
 from edgekd.tasks import Task
+from edgekd.tasks.embedding import Embedding
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
 from edgekd.tasks.tagging import Tagging
@@ -127,7 +128,7 @@ def test_texts_that_stay_in_their_file(tmp_path: Path) -> None:
         np.asarray(there.train.x)
     save(tmp_path / "p.tsv.gz")
     with pytest.raises(
-        DataError, match=r"data\.lazy: packed or quoted, so that no text can be found in it.*a plain \.tsv"
+        DataError, match=r"data\.lazy: packed, so that no text can be found in it.*a plain \.tsv or \.csv"
     ):
         Text(str(tmp_path / "p.tsv.gz"), lazy=True).load()
 
@@ -140,11 +141,28 @@ def test_quoted_texts_of_csv(tmp_path: Path) -> None:
     data = Text(str(tmp_path), vocab=100, validation=4).load()
     assert list(data.test.x) == texts and data.test.y is not None and data.test.y.tolist() == [i % 2 for i in range(30)]
     assert data.test.names is not None and data.test.names[2] == "test/2" and len(data.train) == 26
-    with pytest.raises(DataError, match=r"data\.lazy: packed or quoted, so that no text can be found in it"):
+    with pytest.raises(DataError, match=r"data\.lazy: packed, so that no text can be found in it; found 'test.csv.gz'"):
         Text(str(tmp_path), lazy=True).load()
+    train = Text(str(tmp_path / "train.csv"), vocab=100, lazy=True).load().train.x
+    assert isinstance(train, Lazy) and {*train} <= {*texts} and list(train) == np.asarray(train).tolist()
     (tmp_path / "train.csv").write_text("sentence,label\na film, and more,1\n")
     with pytest.raises(DataError, match=r"train\.csv, line 2: another number of columns than the header; found 3"):
         Text(str(tmp_path)).load()
+
+
+def test_quoted_pairs_that_stay_in_their_file(tmp_path: Path) -> None:
+    rows = [f'"first, {i}","second ""{i}""\n of {i % 7} ",{i % 5 / 4}' for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n\n".join(["a,b,score", *rows]))
+    table: dict[str, Any] = {"path": str(tmp_path / "t.csv"), "sentence": "a", "pair": "b", "label": "score"}
+    here, there = (Text(**table, vocab=100, lazy=lazy).load(Embedding(4)) for lazy in (False, True))
+    assert here.preprocess == there.preprocess and here.notes == there.notes
+    for mine, theirs in zip(here.splits.values(), there.splits.values(), strict=True):
+        assert isinstance(theirs.x, Lazy) and list(mine.x) == list(theirs.x) == np.asarray(theirs.x).tolist()
+        assert mine.y is not None and theirs.y is not None and mine.y.tolist() == theirs.y.tolist()
+    assert str(here.train.x[1]).endswith(f"of {int(str(here.train.x[0]).split()[1]) % 7}")
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,score", *rows]))
+    with pytest.raises(DataError, match=r"t\.csv, line \d+: the file has changed since the build began"):
+        np.asarray(there.train.x)
 
 
 @pytest.mark.parametrize("lazy", [False, True])
