@@ -53,7 +53,7 @@ def make(
         channel_multiple,
         Samples(feed, parts),
         teacher=None if logits is None else [torch.tensor(logits[part]) for part in parts],
-        labels=None if labels is None else [torch.tensor(labels[part]) for part in parts],
+        labels=None if labels is None else [torch.tensor(np.asarray(labels[part])) for part in parts],
         exclusive=all(term.task.exclusive for term in terms),
         loss=on_answers(terms) if any(not term.on_features for term in terms) else None,
     )

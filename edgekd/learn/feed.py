@@ -88,6 +88,7 @@ class Feed:
         known = self.labels("train")
         if known is None or count >= len(known):
             return self
+        known = np.asarray(known)
         other, kept_labels = copy.copy(self), np.full_like(known, np.nan if known.dtype.kind == "f" else UNKNOWN)
         kept_labels[self._of_places(known) & (known == IGNORED)] = IGNORED
         index = some(len(known), count, self.together("train"))
@@ -137,7 +138,10 @@ class Feed:
         return index if (kept := self._kept[split]) is None else int(kept[index])
 
     def labels(self, split: str) -> AnyArray | None:
-        """(N,) class indices, rows of labels or values, see ``tasks.Heads``; None: the data has none."""
+        """(N,) class indices, rows of labels or values, see ``tasks.Heads``; None: the data has none.
+
+        Masks of training may be left in a file: ``np.asarray`` reads those of an index.
+        """
         return self._splits[split].y
 
     def together(self, split: str) -> NDArray[np.int64] | None:
@@ -161,8 +165,10 @@ class Feed:
             FactoryError: what a user's own augmentation raises.
         """
         if (labels := self.labels("train")) is None or self._heads is None:
-            return None if labels is None else labels[index]
-        return moved_labels.moved(labels[index], self._heads, self._views, index, view, self._splits["train"].x)
+            return None if labels is None else np.asarray(labels[index])
+        return moved_labels.moved(
+            np.asarray(labels[index]), self._heads, self._views, index, view, self._splits["train"].x
+        )
 
     def names(self, split: str) -> list[str] | None:
         """What each sample of a split is called where it comes from; None: nobody can tell."""

@@ -50,7 +50,7 @@ class LabelWeights:
     def _weighed(
         self, labels: NDArray[np.int64], samples: NDArray[np.int64], share: NDArray[np.float64], device: torch.device
     ) -> Weighed:
-        picked = labels[samples]
+        picked = np.asarray(labels[samples])
         weights = np.broadcast_to(share.reshape(-1, *[1] * (picked.ndim - 1)), picked.shape)
         if self.by_sample is not None:
             weights = weights * self.by_sample[samples]

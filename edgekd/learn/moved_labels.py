@@ -46,7 +46,7 @@ def check(labels: AnyArray | None, heads: Heads, views: Views, samples: Rows) ->
     if labels is None:
         return
     for name, task in heads.tasks.items():
-        some = heads.labels_of(labels[:TRIED], name)
+        some = heads.labels_of(np.asarray(labels[:TRIED]), name)
         if task.geometry and views.ops and some is not None:
             views.check_labels(_places(heads, name, some), task.geometry, samples)
 

@@ -30,6 +30,7 @@ from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn import divergence, global_batch, nets, predictions, ranks, sampler
 from edgekd.learn.answers import Answers, Logits, have_answer
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
+from edgekd.learn.data import labels_in_parts
 from edgekd.learn.feed import Feed, groups
 from edgekd.learn.judging import Validation
 from edgekd.learn.label_weights import LabelWeights
@@ -263,7 +264,8 @@ def _order(
     for term in objective.terms:
         able = np.ones(count, bool)
         if "labels" in term.loss.needs and labels is not None:
-            able &= learns_from(term, term.labels(torch.from_numpy(labels))).numpy()
+            of_parts = [learns_from(term, term.labels(torch.from_numpy(part))) for part in labels_in_parts(labels)]
+            able &= torch.cat(of_parts).numpy()
         if "teacher" in term.loss.needs and says is not None:
             able &= have_answer(says, term.columns)
         taught |= able

@@ -13,6 +13,7 @@ from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._inputs import taken_first
 from edgekd.learn.data._joined import LabelsByHead, from_arrays
 from edgekd.learn.data._lazy import Lazy, ahead
+from edgekd.learn.data._left_masks import labels_in_parts
 from edgekd.learn.data._outside import without
 from edgekd.learn.data._split import ROLES
 from edgekd.learn.data._table_files import columns_of as cells_of_table
@@ -39,6 +40,7 @@ __all__ = [
     "grouped",
     "header_of",
     "is_wav",
+    "labels_in_parts",
     "loaded",
     "looked_at",
     "read_arrays",

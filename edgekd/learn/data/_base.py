@@ -24,7 +24,8 @@ class Split:
         x: (N, H, W, C) images as they come (uint8 0..255, or float32), (N, T) int16 sounds, (N,) texts (str), or
             (N, ...) float32 vectors. In memory or decoded when they are asked for, see ``Samples``.
         y: (N,) int64 in 0..classes-1, (N, K) where a label is a row, see ``tasks``; of a dense task in the natural
-            shape of its places, (N, H, W); those of several heads side by side, (N, W); or None.
+            shape of its places, (N, H, W); those of several heads side by side, (N, W); or None. Masks of training may
+            be left in a file, see ``_left_masks.py``.
         ids: (N,) what each sample is called where it comes from (texts, or bytes of UTF-8), or its number there; None:
             nobody can tell.
         part: what numbers count in: the split that was read, "" where all was read from one.

@@ -16,6 +16,7 @@ from edgekd.base.errors import DataError, FactoryError, RecipeError
 from edgekd.learn.data import _known_labels, _points
 from edgekd.learn.data._base import Dataset, Samples, Split
 from edgekd.learn.data._lazy import Lazy, hashed
+from edgekd.learn.data._left_masks import some_of_each
 from edgekd.learn.data._split import OfSplits
 from edgekd.tasks import CLASSES, Task, named
 
@@ -144,11 +145,13 @@ def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool
             raise DataError(what, where=place, found=split.y.shape, allowed=str(wanted))
     for name in heads:
         of_splits = {n: heads.labels_of(split.y, name) for n, split in dataset.splits.items()}
-        labels = {n: y for n, y in of_splits.items() if y is not None}
+        given = {n: y for n, y in of_splits.items() if y is not None}
+        labels = {n: some_of_each(y) for n, y in given.items()}
+        counts = {n: len(dataset.splits[n]) - len(given[n]) + len(y) for n, y in labels.items()}
         place = f": head {name}" if dataset.heads else ""
         names = dataset.classes[heads.name_columns[name]]
         for split_name, y in labels.items():
-            heads.tasks[name].check(y, len(dataset.splits[split_name]), len(names), f"{where} ({split_name}){place}")
+            heads.tasks[name].check(y, counts[split_name], len(names), f"{where} ({split_name}){place}")
         if labels:
             heads.tasks[name].check_learned(labels, names, f"{where}{place} (train)", every=every_class)
         # Of train the task said what it can learn of.

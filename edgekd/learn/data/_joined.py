@@ -192,7 +192,7 @@ def _labels(dataset: Dataset, base: Dataset, where: str) -> dict[str, AnyArray]:
         if _are_alike(split, same):
             _check_samples(split, same, np.arange(len(split)), f"{where} ({role})")
             if same.y is not None:
-                labels[role] = same.y
+                labels[role] = np.asarray(same.y)
             continue
         if split.names is None or not {*split.names} <= {*places} or len(places) != _count(dataset):
             allowed = "the same samples for all heads, each with a name of its own"
@@ -202,7 +202,7 @@ def _labels(dataset: Dataset, base: Dataset, where: str) -> dict[str, AnyArray]:
             here = np.array([i for i, place in enumerate(wanted) if place.split == role_there])
             there = np.array([wanted[i].number for i in here])
             _check_samples(split.some(here), dataset.splits[role_there], there, f"{where} ({role})")
-        ys = {name: one.y for name, one in dataset.splits.items() if one.y is not None}
+        ys = {name: np.asarray(one.y) for name, one in dataset.splits.items() if one.y is not None}
         if ys:
             labels[role] = np.stack([ys[place.split][place.number] for place in wanted])
     return labels

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,12 @@ from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _folders
 from edgekd.learn.data._base import Split
+from edgekd.learn.data._encoded import size_of
 from edgekd.learn.data._folders import Carving, Seen
+from edgekd.learn.data._left_masks import LeftMasks, left
 from edgekd.learn.data._masks import Fitting, Pair, names_of
 from edgekd.learn.data._split import CALLED, ROLES
-from edgekd.tasks import LISTED, Task, named, same_name
+from edgekd.tasks import LISTED, At, Numbered, Task, named, same_name
 
 USUAL = ("masks", "mask", "labels", "annotations", "ground_truth", "segmentation", "gt")  # folders of them
 SHOWN = frozenset(("images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "leftimg8bit"))
@@ -67,6 +69,7 @@ class Wanted:
         endings: what the names of a picture and of its mask end in, before the dot.
         classes: names, in the order of their numbers; (): as the task has it.
         values, size, fit: see ``Fitting``.
+        is_left: whether masks of so many bytes are left in a file.
     """
 
     folder: str
@@ -75,9 +78,10 @@ class Wanted:
     classes: tuple[str, ...]
     size: tuple[int, int] | None
     fit: str
+    is_left: Callable[[int], bool]
 
     def read(self, root: Path, pairs: Pairs, task: Task, role: str) -> AnyArray:
-        """(N, H, W) int32, the masks of a split; raises as ``Fitting.read`` does."""
+        """(N, H, W) int32, the masks of a split, or those of train left in a file; raises as ``Fitting.read`` does."""
 
         def each() -> Iterator[Pair]:
             for picture, mask in zip(*pairs, strict=True):
@@ -85,7 +89,29 @@ class Wanted:
                 shown = _files.content(root / picture, place)
                 yield Pair(shown, _files.content(root / mask, mask_place) if mask else None, place, mask_place)
 
-        return Fitting(self.values, task.unlabelled_pixel, self.size, self.fit).read(each(), len(pairs.pictures))
+        fitting, count = Fitting(self.values, task.unlabelled_pixel, self.size, self.fit), len(pairs.pictures)
+        place = f"data.path ({role}): {pairs.pictures[0]}"
+        height, width = self.size or size_of(_files.content(root / pairs.pictures[0], place), place)
+        if role == "train" and self.is_left(8 * count * height * width):
+            return cast("AnyArray", left(fitting.each(each()), f"{role}.masks"))
+        return fitting.read(each(), count, f"data.masks ({role})")
+
+    def numbered(self, masks: Mapping[str, AnyArray], task: Task, at: At) -> Numbered:
+        """Class names and labels, see ``Task.numbered``. Of masks that are left in a file the task is shown those that
+        hold all their numbers, which are numbered alike in the others.
+        """
+        names = named(self.classes, "data.classes") if self.classes else names_of(self.values, task)
+        train, where = masks["train"], f"data.masks: {self.folder}"
+        if not isinstance(train, LeftMasks):
+            return task.numbered(masks, names, at, where)
+        examples = train.examples()
+
+        def at_example(role: str, i: int) -> str:
+            return at(role, int(examples[i]) if role == "train" else i)
+
+        numbered = task.numbered({**masks, "train": np.asarray(train[examples])}, names, at_example, where)
+        classes = train.classes_by(numbered.labels["train"], examples)
+        return numbered._replace(labels={**numbered.labels, "train": cast("AnyArray", train.counted_as(classes))})
 
 
 def read(
@@ -116,17 +142,18 @@ def read(
     pairs = _by_role(_below(root, endings, wanted, seen), wanted, task)
     pairs["train"] = Pairs(*(names[: carving.limit or None] for names in pairs["train"]))
     masks = {role: wanted.read(root, of, task, role) for role, of in pairs.items()}
-    names = named(wanted.classes, "data.classes") if wanted.classes else names_of(wanted.values, task)
 
     def at(role: str, i: int) -> str:
         return f"data.masks ({role}): {pairs[role].masks[i] or pairs[role].pictures[i]}"
 
-    known = task.numbered(masks, names, at, f"data.masks: {wanted.folder}")
+    known = wanted.numbered(masks, task, at)
     splits = {}
     for role, of in pairs.items():
         ids = _files.packed(of.pictures)
         splits[role] = Split(reader(ids, role), known.labels.get(role), ids=ids)
     splits, carved = _folders.carved(splits, carving)
+    for role in ("validation", "test"):
+        splits[role] = replace(splits[role], y=np.asarray(splits[role].y))
     return splits, known.names, (*known.notes, *_notes(pairs, masks, wanted, task), *carved, *seen.notes())
 
 
@@ -240,6 +267,10 @@ def _notes(pairs: Mapping[str, Pairs], masks: Mapping[str, AnyArray], wanted: Wa
         folders = list(dict.fromkeys(normal))
         places = ", ".join(folders[:LISTED]) + (", ..." if len(folders) > LISTED else "")
         yield f"{len(normal):,} pictures are normal all over: no picture of their folders has a mask ({places})"
-    blank = float((masks["train"] == task.unlabelled_pixel).mean())
+    train = masks["train"]
+    if isinstance(train, LeftMasks):
+        blank = float(train.counts[task.unlabelled_pixel] / train.size)
+    else:
+        blank = float((train == task.unlabelled_pixel).mean())
     if wanted.values and blank:
         yield f"{units.share(blank)} of the training pixels are of none of data.values: they have no label"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -102,27 +102,34 @@ class Fitting:
     size: tuple[int, int] | None
     fit: str
 
-    def read(self, pairs: Iterable[Pair], count: int) -> NDArray[np.int32]:
-        """(N, H, W) of so many masks.
+    def read(self, pairs: Iterable[Pair], count: int, where: str) -> NDArray[np.int32]:
+        """(N, H, W) of so many masks; raises as ``each`` does, and DataError where they take more than is meant."""
+        masks: NDArray[np.int32] | None = None
+        for i, mask in enumerate(self.each(pairs)):
+            if masks is None:
+                limits.check("bytes", 8 * count * mask.size, "more than likely is meant", where)
+                masks = np.empty((count, *mask.shape), np.int32)
+            masks[i] = mask
+        return np.zeros((0, 0, 0), np.int32) if masks is None else masks
+
+    def each(self, pairs: Iterable[Pair]) -> Iterator[NDArray[np.int32]]:
+        """(H, W) of one mask after another.
 
         Raises:
             DataError: a mask that can't be decoded, or is of another size than its picture, or a picture of another
                 one than the first.
         """
-        masks: NDArray[np.int32] | None = None
-        for i, pair in enumerate(pairs):
+        size = self.size
+        for pair in pairs:
             of_picture = size_of(pair.picture, pair.picture_place)
-            if masks is None:
-                size = self.size or of_picture
-                limits.check("bytes", 8 * count * size[0] * size[1], "more than likely is meant", pair.mask_place)
-                masks = np.full((count, *size), NORMAL, np.int32)
-            if self.size is None and of_picture != masks.shape[1:]:
+            size = size or of_picture
+            if self.size is None and of_picture != size:
                 where, hint = pair.picture_place, "give data.size = [height, width]"
-                allowed = str(masks.shape[1:])
-                raise DataError("an image of another size", where=where, found=of_picture, allowed=allowed, hint=hint)
-            if pair.mask is not None:
-                masks[i] = self._mask(pair.mask, of_picture, pair)
-        return np.zeros((0, 0, 0), np.int32) if masks is None else masks
+                raise DataError("an image of another size", where=where, found=of_picture, allowed=str(size), hint=hint)
+            if pair.mask is None:
+                yield np.full(size, NORMAL, np.int32)
+            else:
+                yield self._mask(pair.mask, of_picture, pair)
 
     def _mask(self, data: bytes, size: tuple[int, int], pair: Pair) -> AnyArray:
         mask = valued(data, self.values, self.unlabelled, pair.mask_place)

@@ -235,7 +235,9 @@ class Arrow(Reading):
         """Of a split as they stand; of pairs (2 N, 2) with the number of the pair before, or that number alone."""
         if rows.masks is not None:
             fitting = _masks.Fitting(self.values, task.unlabelled_pixel, self.size, self.fit)
-            return fitting.read(self._masked(rows, rows.masks), len(rows.columns[0]))
+            return fitting.read(
+                self._masked(rows, rows.masks), len(rows.columns[0]), f"data.path ({role}): {self.label}"
+            )
         numbers = np.arange(len(rows.columns[0])) // 2
         if not rows.labels:
             return numbers

@@ -16,6 +16,7 @@ from edgekd.learn.data._file_table import Packed, Wanted
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._folders import Carving, Labelled
 from edgekd.learn.data._lazy import Reading
+from edgekd.learn.data._left_masks import LeftMasks
 from edgekd.learn.data._pictures import Pictures, check_geometry, check_size, pictures
 from edgekd.learn.data._role_files import fingerprint
 from edgekd.learn.data._split import check_carving, image_ops
@@ -40,7 +41,8 @@ class Imagefolder(Reading):
 
     With ``masks``, the label of a picture is a file in a folder of that name: ``train/images/a.jpg`` (or
     ``train/a.jpg``) and ``train/masks/a.png``, ``images/train/a.jpg`` and ``masks/train/a.png``, ``test/cut/a.png`` and
-    ``ground_truth/cut/a.png``. Masks are held in memory, and made one size with their pictures.
+    ``ground_truth/cut/a.png``. Masks are made one size with their pictures; where those of training are not to be held
+    in memory, they are decoded once, into a file beside the cache.
 
     Pictures are read as a person sees them (see ``_encoded.py``): turned as their EXIF says, the first of several
     frames, what is transparent on white, 16-bit greys scaled to 0..255.
@@ -131,10 +133,16 @@ class Imagefolder(Reading):
     def _by_masks(self, task: Task, seen: Seen) -> Read:
         if task.geometry != "mask":
             raise DataError("labels that the task does not take", where="data.masks", found=self.masks)
-        wanted = _mask_files.Wanted(self.masks, self.endings, self.values, self.classes, self.size, self.fit)
-        return _mask_files.read(
+        wanted = _mask_files.Wanted(
+            self.masks, self.endings, self.values, self.classes, self.size, self.fit, self.is_left
+        )
+        splits, names, notes = _mask_files.read(
             self.path, ENDINGS, wanted, task, functools.partial(self._pictures, seen), self._carving
         )
+        if self.lazy == "auto" and isinstance(splits["train"].y, LeftMasks):
+            what = "the training masks would take more than a quarter of this machine's memory"
+            notes = (*notes, f"{what}: they are decoded into a file beside the cache (data.lazy)")
+        return splits, names, notes
 
     def _by_table(self, task: Task, seen: Seen) -> Read:
         check_geometry(task, self.size, masks=False)

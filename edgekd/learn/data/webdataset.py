@@ -218,7 +218,7 @@ class Webdataset(Reading):
         """(N,) texts, numbers or lists, as they stand; (N, H, W) masks."""
         if rows.masks:
             fitting = _masks.Fitting(self.values, task.unlabelled_pixel, self.size, self.fit)
-            return fitting.read(self._masked(rows), len(rows.names))
+            return fitting.read(self._masked(rows), len(rows.names), f"data.path: {rows.files[0]}")
         if {*map(type, rows.labels)} in ({float}, {int, float}):
             return np.array(rows.labels, np.float64)
         labels = np.empty(len(rows.labels), object)
