@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +12,8 @@ from edgekd.base.scores import answered
 
 Logits = NDArray[np.float32]
 Index = NDArray[np.int64]
-BLOCK = 65_536  # rows that are read at once where all are looked at
+BLOCK = 65_536  # rows that are read at once where all are looked at, at most,
+NUMBERS = 250_000  # and numbers: rows of many classes are long
 
 
 class Fetched(Protocol):
@@ -45,8 +46,27 @@ def have_answer(answers: Answers, columns: slice | None = None) -> NDArray[np.bo
     complete, width = answers.answered(), answers.shape[1]
     if columns is None or complete.all() or columns.indices(width) == (0, width, 1):
         return complete
-    starts = range(0, len(answers), BLOCK)
-    return np.concatenate([answered(answers[start : start + BLOCK][:, columns]) for start in starts])
+    return np.concatenate([answered(answers[block][:, columns]) for block in blocks(answers.shape)])
+
+
+def blocks(shape: tuple[int, int]) -> Iterator[slice]:
+    """The rows of (N, K) numbers in turn, as many at once as are not large; one slice at least."""
+    rows = min(BLOCK, max(NUMBERS // max(shape[1], 1), 1))
+    return (slice(start, start + rows) for start in range(0, max(shape[0], 1), rows))
+
+
+def numbers(index: Index | slice, count: int) -> Index:
+    """The numbers of some of so many rows, from 0; negative ones of an index count from the end.
+
+    Raises:
+        IndexError: a number of no row.
+    """
+    if isinstance(index, slice):
+        return np.arange(*index.indices(count))
+    each: Index = np.where(index < 0, index + count, index)
+    if len(each) and not (each.min() >= 0 and each.max() < count):
+        raise IndexError(f"sample {int(each.max())} of {count}")
+    return each
 
 
 class Combined:
@@ -70,5 +90,41 @@ class Combined:
 
     def answered(self) -> NDArray[np.bool_]:
         """See ``Fetched``."""
-        starts = range(0, len(self), BLOCK)
-        return np.concatenate([answered(self[start : start + BLOCK]) for start in starts])
+        return np.concatenate([answered(self[block]) for block in blocks(self.shape)])
+
+
+class Picked:
+    """Rows of other answers, which are fetched when they are asked for.
+
+    Args:
+        parts: answers, whose rows are counted through from the first part to the last.
+        rows: (N,) of each sample the number of its row, which is an answer; -1: it has none.
+        columns: K.
+    """
+
+    def __init__(self, parts: Sequence[Answers], rows: Index, columns: int) -> None:
+        self._parts, self._rows = parts, rows
+        self.shape = (len(rows), columns)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Index | slice) -> Logits:
+        rows, first = self._rows[index], 0
+        picked: Logits | None = None
+        for part in self._parts:
+            inside = np.flatnonzero((rows >= first) & (rows < first + len(part)))
+            if len(inside) == len(rows) > 0:
+                return part[rows - first]
+            if len(inside):
+                picked = self._of_none(len(rows)) if picked is None else picked
+                picked[inside] = part[rows[inside] - first]
+            first += len(part)
+        return self._of_none(len(rows)) if picked is None else picked
+
+    def _of_none(self, count: int) -> Logits:
+        return np.full((count, self.shape[1]), np.nan, np.float32)
+
+    def answered(self) -> NDArray[np.bool_]:
+        """See ``Fetched``."""
+        return self._rows >= 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -103,14 +104,14 @@ class Classes:
             raise DataError("no column of a class", where=place, found=first(absent), allowed=first(names))
         return np.array([known[i] for i in range(len(self.names))])
 
-    def count(self, votes: NDArray[np.float64], columns: Columns, name: str) -> None:
-        """Add the labels of a column, or of its lists of labels, to (N, K) votes.
+    def labelled(self, columns: Columns, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(M,) the rows and (M,) the classes of the labels in a column, or in its lists of labels.
 
         Raises:
             DataError: labels that are no class; names the first five.
         """
         values = columns.values[name]
-        odd: dict[str, str] = {}
+        rows, classes, odd = array("q"), array("q"), dict[str, str]()
         for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
             several = value if isinstance(value, list | tuple) else [value]
             for label in several:
@@ -118,7 +119,8 @@ class Classes:
                     continue
                 number = self.number(label)
                 if number is not None:
-                    votes[i, number] += 1
+                    rows.append(i)
+                    classes.append(number)
                 elif self.unknown == "skip":
                     self.skipped[str(label)] = self.skipped.get(str(label), 0) + 1
                 else:
@@ -127,6 +129,7 @@ class Classes:
             where = next(iter(odd.values()))
             allowed = first(self.names)
             raise DataError("labels that are no class", where=where, found=first(odd), allowed=allowed, hint=SKIPS)
+        return np.array(rows, np.int64), np.array(classes, np.int64)
 
 
 def _is_no_label(label: object) -> bool:

@@ -96,7 +96,7 @@ def _reader(file: Path, where: str) -> Callable[[Path, str], Columns]:
 def _npz(file: Path, where: str) -> dict[str, Columns]:
     """The arrays of each split; that of ``classes`` is of all."""
     place, parts = _named(file, where), dict[str, dict[str, AnyArray]]()
-    arrays = read_arrays(str(file), where)
+    arrays = read_arrays(str(file), where, mapped=True)
     classes = arrays.pop("classes", None)
     for name, array in arrays.items():
         base, _, split = name.rpartition("_")

@@ -7,36 +7,38 @@ answer is NaN. What is no class of which one is right (labels, values) is read a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
+from edgekd.learn.answers import Answers
+from edgekd.learn.sparse_answers import Sparse
 from edgekd.tasks import CLASSES, Task
 from edgekd.teachers import _links
 from edgekd.teachers._base import first
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Column, Columns
+from edgekd.teachers._few import SLACK, Few, log, refuse, slack, spread, votes
+from edgekd.teachers._mapped import of_array
 
 Form = Literal["", "logits", "probabilities", "log_probabilities", "labels", "top"]
 SCORES = ("logits", "probabilities", "log_probabilities")
 FORMS = (*SCORES, "labels", "top")
-BLOCK = 4096  # rows of an array that are read at once
 BY_CLASS = "a column for each class"
-SLACK, MOST_SLACK = 1e-3, 0.05  # by which shares may miss their sum, which is made 1: at least, and at most
-ROUNDED = 0.005  # what a share of two decimals may be off
-TINY = float(np.finfo(np.float32).tiny)
 Rows = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 
 
 class Read(NamedTuple):
-    """(N, K) logits, NaN where there is no answer; what the user is to know of how they were read; the form."""
+    """(N, K) logits, NaN where there is no answer; what the user is to know of how they were read; the form.
 
-    logits: Rows
+    Labels and the best few are held sparse, and a large array of a file stays there.
+    """
+
+    logits: Answers
     note: str | None = None
     form: str = ""
 
@@ -100,8 +102,8 @@ class Reader:
                 kinds[name] = lambda name=name: Read(self._whole(columns, name))  # type: ignore[misc]
         if (best := _best(columns)) is not None:
             kinds["top"] = lambda: Read(self._top(columns, best))
-        elif votes := [name for name in ("label", "labels") if name in names] or _numbered(names, "label"):
-            kinds["labels"] = lambda: Read(self._votes(columns, votes))
+        elif labels := [name for name in ("label", "labels") if name in names] or _numbered(names, "label"):
+            kinds["labels"] = lambda: Read(self._votes(columns, labels))
         if any(self.classes.index(name) is not None for name in self._free(columns)):
             kinds[BY_CLASS] = lambda: self._by_class(columns)
         return kinds
@@ -136,56 +138,64 @@ class Reader:
             note = f"{columns.where}: read as {form}, as {why}; teacher.model.form says otherwise" if why else None
         return Read(_logits(table, form, columns, self.task), note, form)
 
-    def _whole(self, columns: Columns, name: str) -> Rows:
+    def _whole(self, columns: Columns, name: str) -> Answers:
         """Of one column, a row of numbers a sample, in the classes' order or by name."""
         values, names = columns.values[name], columns.classes
         if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "fiu":
             order = self.classes.order(values.shape[1], names, columns.where)
-            return _in_blocks(values, order, lambda table: _logits(table, name, columns, self.task))
+            return of_array(values, order, lambda table: _logits(table, name, columns, self.task), columns.where)
         if isinstance(values, np.ndarray) and values.dtype.kind != "O":
             shape = f"{values.dtype} {values.shape}"
             raise DataError("not (samples, classes)", where=f"{columns.where}: {name}", found=shape)
-        table = np.full((len(values), len(self.classes.names)), np.nan)
-        partial = False
-        for i, value in enumerate(values):
-            if isinstance(value, Mapping) and value:
-                indices, numbers = self.classes.indices(list(value), columns.place(i)), list(value.values())
-                partial = partial or len(indices) < table.shape[1] or len(indices) < len(numbers)
-                table[i, list(indices)] = [_number(numbers[k], columns.place(i)) for k in indices.values()]
-            elif isinstance(value, Sequence) and not isinstance(value, str) and len(value):
-                order = self.classes.order(len(value), names, columns.place(i))
-                table[i] = np.array([_number(v, columns.place(i)) for v in value])[order]
-            elif value is not None and value != "":
-                raise DataError("no scores", where=columns.place(i), found=value, allowed="a list, or a table by class")
-        if partial and name != "logits" and self.task.exclusive:
-            return _spread(np.exp(table) if name == "log_probabilities" else table, columns)
+        rows = ((self._named(value, names, columns.place(i)), value) for i, value in enumerate(values))
+        count, is_of_shares = len(self.classes.names), name != "logits" and self.task.exclusive
+        if is_of_shares and any(isinstance(value, Mapping) and 0 < len(value) < count for value in values):
+            return self._spread(Few.of((row for row, _ in rows), count), columns, name == "log_probabilities")
+        table, partial = np.full((len(values), count), np.nan), False
+        for i, ((classes, numbers), value) in enumerate(rows):
+            table[i, list(classes)] = numbers
+            partial = partial or (isinstance(value, Mapping) and len(classes) < max(len(value), count))
+        if partial and is_of_shares:
+            return self._spread(Few.of_table(table), columns, name == "log_probabilities")
         return _logits(table, name, columns, self.task)
 
-    def _votes(self, columns: Columns, names: Sequence[str]) -> Rows:
+    def _named(self, value: object, names: Column | None, place: str) -> tuple[Sequence[int], Sequence[float]]:
+        """The classes that a cell has numbers of, and these; none of an empty cell."""
+        if isinstance(value, Mapping) and value:
+            indices, numbers = self.classes.indices(list(value), place), list(value.values())
+            return list(indices), [_number(numbers[k], place) for k in indices.values()]
+        if isinstance(value, Sequence) and not isinstance(value, str) and len(value):
+            order, given = self.classes.order(len(value), names, place), [_number(one, place) for one in value]
+            return range(len(order)), [given[k] for k in order]
+        if value is not None and value != "":
+            raise DataError("no scores", where=place, found=value, allowed="a list, or a table by class")
+        return (), ()
+
+    def _spread(self, few: Few, columns: Columns, are_logs: bool) -> Sparse:
+        return spread(replace(few, values=np.exp(few.values)) if are_logs else few, columns)
+
+    def _votes(self, columns: Columns, names: Sequence[str]) -> Answers:
         """Shares of the labels that each sample was given, in one column or several."""
         if not self.task.exclusive:
             return _links.of_labels(columns, names, self.classes.names, self.task, self.smoothing)
-        votes = np.zeros((len(columns), len(self.classes.names)))
-        for name in names:
-            self.classes.count(votes, columns, name)
-        total = votes.sum(axis=1, keepdims=True)
-        with np.errstate(invalid="ignore"):
-            shares = (1 - self.smoothing) * votes / total + self.smoothing / votes.shape[1]
-        return _log(shares)
+        labelled = [self.classes.labelled(columns, name) for name in names]
+        rows, classes = (np.concatenate(parts) for parts in zip(*labelled, strict=True))
+        return votes(rows, classes, (len(columns), len(self.classes.names)), self.smoothing)
 
-    def _top(self, columns: Columns, best: Best) -> Rows:
+    def _top(self, columns: Columns, best: Best) -> Sparse:
         """The best few of each sample; what they leave is spread over the other classes."""
-        table = np.full((len(columns), len(self.classes.names)), np.nan)
-        for i in range(len(columns)):
+
+        def row(i: int) -> tuple[Sequence[int], Sequence[float]]:
             labels, values = best.of(i)
-            if labels:
-                indices = self.classes.indices(labels, columns.place(i))
-                table[i, list(indices)] = [_number(values[k], columns.place(i)) for k in indices.values()]
-        largest = np.max(table, axis=1, initial=-np.inf, where=~np.isnan(table))
+            indices = self.classes.indices(labels, columns.place(i))
+            return list(indices), [_number(values[k], columns.place(i)) for k in indices.values()]
+
+        few = Few.of(map(row, range(len(columns))), len(self.classes.names))
+        largest = np.full(len(columns), -np.inf)
+        np.maximum.at(largest, few.rows, few.values)
         # A share of the best can't be 0, but its logarithm is where it is all.
-        if best.logs or np.nanmin(table, initial=0.0) < 0 or (best.logs is None and (largest == 0).any()):
-            table = np.exp(table)
-        return _spread(table, columns)
+        are_logs = best.logs or few.values.min(initial=0.0) < 0 or (best.logs is None and (largest == 0).any())
+        return self._spread(few, columns, bool(are_logs))
 
 
 class Best(NamedTuple):
@@ -206,7 +216,7 @@ def _best(columns: Columns) -> Best | None:
             raise DataError(
                 "top_labels alone", where=columns.where, allowed="top_probabilities or top_log_probabilities"
             )
-        labels_of, of = values["top_labels"], values[known[0]]
+        labels_of, of = _in_memory(values["top_labels"]), _in_memory(values[known[0]])
         return Best(lambda i: _filled(_listed(labels_of[i]), _listed(of[i]), columns.place(i)), "log_" in known[0])
     labels = _numbered(values, "label")
     for name in ("probability", "log_probability", "logprob"):
@@ -219,6 +229,11 @@ def _best(columns: Columns) -> Best | None:
 
             return Best(numbered, name.startswith("log"))
     return None
+
+
+def _in_memory(values: Column) -> Column:
+    """A column of which each row is asked for: slow where it is mapped from a file."""
+    return np.array(values) if isinstance(values, np.memmap) else values
 
 
 def _numbered(names: Mapping[str, Column], name: str) -> list[str]:
@@ -293,11 +308,6 @@ def _is_numeric(values: Column) -> bool:
         return False
 
 
-def slack(count: int | NDArray[np.int64]) -> NDArray[np.float64]:
-    """By how much the sum of so many shares may miss 1: each may be rounded to two decimals."""
-    return np.clip(ROUNDED * np.asarray(count) + 1e-6, SLACK, MOST_SLACK)
-
-
 def _guessed(table: Numbers, task: Task) -> tuple[Form, str]:
     """The form of (N, K) numbers of which nobody said it, and why; of values there is but one."""
     rows = table[~np.isnan(table).any(axis=1)]
@@ -308,23 +318,6 @@ def _guessed(table: Numbers, task: Task) -> tuple[Form, str]:
         return ("probabilities", "all lie in 0..1") if inside else ("logits", "not all lie in 0..1")
     shares = rows.size and (rows >= 0).all() and (np.abs(rows.sum(1) - 1) <= slack(rows.shape[1])).all()
     return ("probabilities", "all rows sum to 1") if shares else ("logits", "not all rows sum to 1")
-
-
-def _in_blocks(values: AnyArray, order: NDArray[np.int64], read: Callable[[Numbers], Rows]) -> Rows:
-    """(N, K) what ``read`` makes of some columns of an array in float64, of which only a block is ever there.
-
-    Raises:
-        DataError: as ``read`` does, of all rows.
-    """
-    rows = np.empty((len(values), len(order)), np.float32)
-    try:
-        for start in range(0, len(values), BLOCK):
-            block = slice(start, start + BLOCK)
-            rows[block] = read(values[block][:, order].astype(np.float64))
-    except DataError:
-        read(values[:, order].astype(np.float64))  # with the places in the whole, and how many there are
-        raise
-    return rows
 
 
 def _logits(table: Numbers, form: str, columns: Columns, task: Task) -> Rows:
@@ -347,29 +340,5 @@ def _logits(table: Numbers, form: str, columns: Columns, task: Task) -> Rows:
     if not task.exclusive:
         return _links.of_probabilities(shares, task, columns)
     total = shares.sum(axis=1)
-    _refuse(known & ((shares < -SLACK).any(axis=1) | (np.abs(total - 1) > slack(shares.shape[1]))), total, columns)
-    return _log(shares)
-
-
-def _spread(table: Numbers, columns: Columns) -> Rows:
-    """Shares of some classes, NaN of the others, which get what is left in equal parts; all NaN: no answer."""
-    unsaid = np.isnan(table)
-    known = np.asarray(~unsaid.all(axis=1))
-    shares = np.where(unsaid, 0.0, table)
-    total = shares.sum(axis=1)
-    _refuse(known & ((shares < 0).any(axis=1) | (total > 1 + slack((~unsaid).sum(axis=1)))), total, columns)
-    left = np.clip(1 - total, 0.0, None) / np.maximum(unsaid.sum(axis=1), 1)
-    return _log(np.where(known[:, None], np.where(unsaid, left[:, None], shares), np.nan))
-
-
-def _refuse(bad: NDArray[np.bool_], total: Numbers, columns: Columns) -> None:
-    if bad.any():
-        rows = np.flatnonzero(bad)
-        sums = first(f"{columns.place(int(i)).removeprefix(f'{columns.where}, ')}: {total[i]:.4g}" for i in rows)
-        raise DataError("shares that are none, or don't sum to 1", where=columns.where, found=sums)
-
-
-def _log(shares: Numbers) -> Rows:
-    with np.errstate(invalid="ignore"):
-        logs: Rows = np.log(np.maximum(shares, TINY)).astype(np.float32)
-    return logs
+    refuse(known & ((shares < -SLACK).any(axis=1) | (np.abs(total - 1) > slack(shares.shape[1]))), total, columns)
+    return log(shares)

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.base.errors import DataError
-from edgekd.base.scores import answered, log_softmax
+from edgekd.base.scores import log_softmax
+from edgekd.learn.answers import Answers, have_answer
 from edgekd.learn.data import Split
+from edgekd.learn.sparse_answers import Sparse
 from edgekd.tasks import CLASSES, Task
-from edgekd.teachers import _links
+from edgekd.teachers import _few, _links
 from edgekd.teachers._base import first
 from edgekd.teachers._forms import Rows
 
@@ -24,9 +27,16 @@ How = Literal["error", "skip"]
 class Part(NamedTuple):
     """The answers of a file: (N, K) logits, and what the sample of each is called; None: they stand in its order."""
 
-    logits: Rows
+    logits: Answers
     ids: Sequence[str] | None
     where: str
+
+
+class Matched(NamedTuple):
+    """Answers, whose rows are counted through from the first part to the last, and the row of each sample's by name."""
+
+    parts: Sequence[Answers]
+    rows: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,8 @@ class Matcher:
     where: str
     task: Task = CLASSES
 
-    def matched(self, parts: Mapping[str, Part], note: Callable[[str], None]) -> dict[str, Rows]:
-        """(C,) logits by what a sample is called, without those that have no answer.
+    def matched(self, parts: Mapping[str, Part], note: Callable[[str], None]) -> Matched:
+        """Which row is the answer to each sample that has one.
 
         Raises:
             DataError: samples that nobody can call, ids of other samples, samples without an answer, another number of
@@ -57,22 +67,27 @@ class Matcher:
         names = {split: self._names(split) for split in self.splits}
         known = {name for of in names.values() for name in of}
         self._check_twice(names)
-        answers: dict[str, Rows] = {}
+        answers, rows_by_name, count = list[Answers](), dict[str, int](), 0
         for split, part in parts.items():
             ids = self._in_order(split, part) if part.ids is None else part.ids
-            rows = answered(part.logits)
-            logits = part.logits if rows.all() else part.logits[rows]  # views of one array, where it can be
-            ids = [one for one, has in zip(ids, rows, strict=True) if has]
-            answers |= _merged(logits, ids, part.where, note, self.task)
-            if self.extra == "error" and (odd := [one for one in dict.fromkeys(ids) if one not in known]):
+            has_answer = have_answer(part.logits)
+            rows_by_id = _rows_by_id(ids, has_answer)
+            ids = list(rows_by_id)
+            several = {one: rows for one, rows in rows_by_id.items() if len(rows) > 1}
+            means = _means(part.logits, list(several.values()), part.where, note, self.task) if several else None
+            rows_by_name |= {one: count + rows[0] for one, rows in rows_by_id.items()}
+            rows_by_name |= {one: count + len(part.logits) + i for i, one in enumerate(several)}
+            answers += [part.logits] if means is None else [part.logits, means]
+            count = sum(map(len, answers))
+            if self.extra == "error" and (odd := [one for one in ids if one not in known]):
                 hint = 'teacher.model.extra = "skip" passes over them'
                 allowed = f"such as {first(name for of in names.values() for name in of)}"
                 raise DataError("ids of no sample", where=part.where, found=first(odd), allowed=allowed, hint=hint)
-        absent = [name for of in names.values() for name in of if name not in answers]
+        absent = [name for of in names.values() for name in of if name not in rows_by_name]
         if absent and (self.missing == "error" or len(absent) == len(known)):
             hint = 'teacher.model.missing = "skip" lets these be taught by labels alone'
             raise DataError("samples without an answer", where=self.where, found=first(absent), hint=hint)
-        return answers
+        return Matched(answers, rows_by_name)
 
     def _names(self, split: str) -> list[str]:
         names = self.splits[split].names
@@ -114,16 +129,23 @@ class Matcher:
         return [f"{part}/{i}" if part else str(i) for i in range(len(of.logits))]
 
 
-def _merged(logits: Rows, ids: Sequence[str], where: str, note: Callable[[str], None], task: Task) -> dict[str, Rows]:
-    """Logits by id; of a sample that was asked several times the mean share of each class, or the mean value."""
-    places: dict[str, list[int]] = {}
-    for i, one in enumerate(ids):
-        places.setdefault(one, []).append(i)
-    several = {one: rows for one, rows in places.items() if len(rows) > 1}
-    if several:
-        note(f"{where}: {len(several):,} samples have several answers, whose mean counts")
+def _rows_by_id(ids: Sequence[str], has_answer: NDArray[np.bool_]) -> dict[str, list[int]]:
+    """The rows that answer each sample."""
+    rows: dict[str, list[int]] = {}
+    for i in np.flatnonzero(has_answer).tolist():
+        rows.setdefault(ids[i], []).append(i)
+    return rows
+
+
+def _means(
+    logits: Answers, groups: Sequence[Sequence[int]], where: str, note: Callable[[str], None], task: Task
+) -> Answers:
+    """What several answers to a sample say together, of each: the mean share of each class, or the mean value."""
+    note(f"{where}: {len(groups):,} samples have several answers, whose mean counts")
     mean = _mean if task.exclusive else functools.partial(_links.mean, task=task)
-    return {one: mean(logits[rows]) if len(rows) > 1 else logits[rows[0]] for one, rows in places.items()}
+    if isinstance(logits, Sparse):
+        return _few.means(logits, groups, mean)
+    return np.stack([mean(logits[np.array(rows)]) for rows in groups])
 
 
 def _mean(logits: Rows) -> Rows:

@@ -17,6 +17,7 @@ from edgekd.base import plugins, units
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, EdgekdError, FactoryError, RecipeError
 from edgekd.base.scores import answered
+from edgekd.learn.answers import whole
 from edgekd.learn.teaching import AnswerSource
 from edgekd.tasks import kind_of
 from edgekd.teachers._asking import Asker, Batch, at_once, one_by_one
@@ -307,7 +308,7 @@ class AskedAnswers:
         classes = Classes(self.asked.classes, self.asked.columns, kind.unknown)
         reader = Reader(classes, kind.form, kind.smoothing, (), self.asked.task)
         try:
-            return reader.read(Columns({kind.form: column(answers)}, where)).logits
+            return whole(reader.read(Columns({kind.form: column(answers)}, where)).logits)
         except DataError as err:
             err.hint = err.hint or READ_ANEW
             raise

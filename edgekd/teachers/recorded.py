@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from edgekd.learn.teaching import AnswerSource
+from edgekd.learn.answers import Answers, Picked, whole
+from edgekd.learn.teaching import AnswerSource, Span
 from edgekd.teachers import _columns
 from edgekd.teachers._base import Asked, check_unknown, first
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Columns
-from edgekd.teachers._forms import BY_CLASS, Form, Reader, Rows, slack
+from edgekd.teachers._few import slack
+from edgekd.teachers._forms import BY_CLASS, Form, Reader, Rows
 from edgekd.teachers._forms import FORMS as FORMS
 from edgekd.teachers._matching import Matcher, Part
 
@@ -71,7 +73,7 @@ class Recorded:
             labels = first(f"{label!r} ({count:,})" for label, count in classes.skipped.items())
             asked.note(f"{asked.where}: labels that are no class count as no answer: {labels}")
         matcher = Matcher(asked.splits, self.missing, self.extra, asked.where, asked.task)
-        answers = RecordedAnswers(asked, matcher.matched(parts, asked.note), of_shares)
+        answers = RecordedAnswers(asked, *matcher.matched(parts, asked.note), of_shares)
         if asked.feed.views > 1:
             asked.note(
                 "recorded answers are of the samples as they are: all augmented views of one are taught the same"
@@ -88,10 +90,16 @@ class Recorded:
 
 @dataclass(frozen=True)
 class RecordedAnswers:
-    """An ``AnswerSource`` of answers by what a sample is called."""
+    """A ``HeldSource`` of answers by what a sample is called.
+
+    Attributes:
+        recorded: the answers of each file, and means of several to one sample, whose rows are counted through.
+        rows: the row that answers each sample, by its name.
+    """
 
     asked: Asked
-    by_name: Mapping[str, Rows]
+    recorded: Sequence[Answers]
+    rows: Mapping[str, int]
     of_shares: bool
     sees_views: ClassVar[bool] = False
     may_miss: ClassVar[bool] = True
@@ -102,9 +110,18 @@ class RecordedAnswers:
 
     def split(self, split: str) -> Rows:
         """See ``TeacherOutputs``."""
-        nothing = np.full(len(self.asked.classes), np.nan, np.float32)
+        return self.held(split)[:]
+
+    def parts(self, split: str, view: int | None, spans: Sequence[Span]) -> Iterator[Rows]:
+        """See ``PartSource``: the same of each view."""
+        answers = self.held(split)
+        yield from (answers[start:stop] for start, stop in spans)
+
+    def held(self, split: str) -> Picked:
+        """See ``HeldSource``."""
         names = self.asked.feed.names(split) or []
-        return np.stack([self.by_name.get(name, nothing) for name in names])
+        rows = np.array([self.rows.get(name, -1) for name in names], np.int64)
+        return Picked(self.recorded, rows, len(self.asked.classes))
 
 
 class Reading(NamedTuple):
@@ -132,7 +149,7 @@ def best_reading(path: str, classes: Sequence[str], where: str) -> Reading:
         return Reading(best, bool(others), ())
     labels = tuple(name for name in columns.values if others and name.startswith(LABEL))
     read = Reader(reader.classes, ignored=(*reader.ignored, *labels)).read(_only(columns, labels))
-    return Reading("probabilities" if _is_shares(read.logits) else "logits", bool(others), labels)
+    return Reading("probabilities" if _is_shares(whole(read.logits)) else "logits", bool(others), labels)
 
 
 def _only(columns: Columns, left_out: Sequence[str]) -> Columns:

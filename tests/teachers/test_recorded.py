@@ -20,6 +20,7 @@ from edgekd.base.scores import log_softmax, softmax
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
+from edgekd.learn import answers
 from edgekd.learn.data import Dataset, from_splits
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
@@ -132,7 +133,7 @@ def test_a_folder_holds_a_file_for_each_split_and_packed_ones_are_unpacked(tmp_p
 def test_an_array_is_read_in_blocks_of_which_one_alone_is_in_float64(
     tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_forms, "BLOCK", 4)
+    monkeypatch.setattr(answers, "BLOCK", 4)
     path = npz(tmp_path / "a.npz", ids=EVERY, **{form: log_softmax(ROWS)})
     np.testing.assert_allclose(read(path), log_softmax(ROWS), rtol=1e-5, atol=1e-6)
     odd = np.where(np.arange(13)[:, None] == 9, np.inf, ROWS)

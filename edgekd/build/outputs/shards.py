@@ -19,7 +19,7 @@ from edgekd.base.ragged import Ragged, ends, rows_of
 from edgekd.base.scores import answered
 from edgekd.build.outputs.forms import Form
 from edgekd.build.store import Store, canonical, sha256
-from edgekd.learn.answers import BLOCK, Answers, Index, Logits
+from edgekd.learn.answers import Answers, Index, Logits, blocks, numbers
 from edgekd.learn.teaching import Span
 
 ROWS, OFFSETS = "rows", "offsets"
@@ -172,7 +172,7 @@ class Kept:
         if len(self._shards) == 1:
             records: AnyArray = self._shards[0].records[index]
             return records
-        samples = np.arange(len(self))[index] if isinstance(index, slice) else np.asarray(index)
+        samples = numbers(index, len(self))
         record = self._form.record
         taken = np.empty((len(samples), *record.shape), record.base)
         for number, places, inside in by_shard(samples, self._layout):
@@ -183,7 +183,7 @@ class Kept:
         """See ``learn.answers.Fetched``."""
         if self._complete:
             return np.ones(len(self), np.bool_)
-        return np.concatenate([answered(self[start : start + BLOCK]) for start in range(0, len(self), BLOCK)])
+        return np.concatenate([answered(self[block]) for block in blocks(self.shape)])
 
 
 class KeptRagged:
@@ -223,14 +223,12 @@ def by_shard(samples: Index, layout: Layout) -> list[tuple[int, Index, Index]]:
     Raises:
         IndexError: a number of no sample; negative ones count from the end.
     """
-    samples = np.where(samples < 0, samples + layout.count, samples)
+    samples = numbers(samples, layout.count)
     if not len(samples):
         return []
-    if not (samples.min() >= 0 and samples.max() < layout.count):
-        raise IndexError(f"sample {int(samples.max())} of {layout.count}")
-    numbers = samples // layout.samples
-    order = np.argsort(numbers, kind="stable")
-    present, starts = np.unique(numbers[order], return_index=True)
+    shards = samples // layout.samples
+    order = np.argsort(shards, kind="stable")
+    present, starts = np.unique(shards[order], return_index=True)
     return [
         (int(number), places, samples[places] - number * layout.samples)
         for number, places in zip(present, np.split(order, starts[1:]), strict=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import struct
 import sys
 import tokenize
 import zipfile
@@ -31,7 +32,11 @@ _HEADERS = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RuntimeErro
 MEMBERS = 10_000  # of a file
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes; of others Python unpacks without a bound
 SINGLE = ("classes", "rates")  # fields that may be one value, and say themselves what is wrong with it
+MAPPED = 16_000_000  # bytes of an array from which on it may stay in the file
+LENGTHS = 26  # where in the header of a member stand the lengths of its name and of more
+CHUNK = 1 << 22
 Arrays = dict[str, AnyArray]
+Header = tuple[tuple[int, ...], bool, np.dtype[np.generic]]
 Pairs = Iterable[tuple[str, str]]
 
 
@@ -39,23 +44,23 @@ def fingerprint(path: str, fields: str) -> str:
     """SHA-256 over a file and the fields of its source (without its path)."""
     digest = hashlib.sha256(fields.encode())
     with existing(path).open("rb") as file:
-        while chunk := file.read(1 << 22):
+        while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def read_all(path: str, under: str) -> Arrays:
-    """Every array of a file, by its name in it; ``under``: the table of the recipe that names the file. Raises as
-    ``read`` does."""
-    return read(path, lambda names: [(name, name) for name in names], under)
+def read_all(path: str, under: str, *, mapped: bool = False) -> Arrays:
+    """Every array of a file, by its name in it; arguments and errors of ``read``."""
+    return read(path, lambda names: [(name, name) for name in names], under, mapped=mapped)
 
 
-def read(path: str, wanted: Callable[[list[str]], Pairs], under: str = "data") -> Arrays:
+def read(path: str, wanted: Callable[[list[str]], Pairs], under: str = "data", *, mapped: bool = False) -> Arrays:
     """Some arrays of a file, by their name in it.
 
     Args:
         wanted: told what is in the file, the (field of the recipe, array) pairs to read.
         under: the table of the recipe that names the file.
+        mapped: large tables of numbers (``np.memmap``) stay in the file, where it holds them unpacked.
 
     Raises:
         DataError: no such file, not an .npz, no such array, or more than is likely meant; names the field.
@@ -72,7 +77,7 @@ def read(path: str, wanted: Callable[[list[str]], Pairs], under: str = "data") -
             fields: dict[str, str] = {}  # each once, however often it is named
             for field, key in pairs:
                 fields.setdefault(key, field)
-            arrays = {key: _array(archive, members, key, f"{under}.{field}") for key, field in fields.items()}
+            arrays = {key: _array(archive, members, key, f"{under}.{field}", mapped) for key, field in fields.items()}
     except DAMAGED as err:
         raise DataError(f"not an .npz file ({err})", where=where) from err
     if flat := [key for field, key in pairs if arrays[key].ndim == 0 and field not in SINGLE]:
@@ -108,7 +113,9 @@ def _check_sizes(members: Mapping[str, zipfile.ZipInfo], keys: set[str], packed:
     limits.check("bytes", total, "unpacks to more than likely is meant", where, most)
 
 
-def _array(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], key: str, where: str) -> AnyArray:
+def _array(
+    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], key: str, where: str, mapped: bool
+) -> AnyArray:
     if key not in members:
         raise DataError("no such array in the file", where=where, found=key, allowed=members)
     info = members[key]
@@ -116,7 +123,10 @@ def _array(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], key
         packing = "encrypted" if info.flag_bits & 1 else f"zip method {info.compress_type}"
         raise DataError("packed in a way that is not read", where=where, found=packing, allowed="stored or deflated")
     with archive.open(info) as file:
-        _check_header(file, info.file_size, key, where)
+        shape, _, dtype = _check_header(file, info.file_size, key, where)
+    is_table = len(shape) == 2 and dtype.kind in "fiu" and info.file_size >= MAPPED
+    if mapped and is_table and info.compress_type == zipfile.ZIP_STORED:
+        return _mapped(archive, info)
     with archive.open(info) as file:
         array: AnyArray = npy.read_array(file, allow_pickle=False)
     if array.dtype.kind == "U" and array.dtype.itemsize and array.size:
@@ -126,14 +136,44 @@ def _array(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], key
     return array
 
 
-def _check_header(file: IO[bytes], size: int, key: str, where: str) -> None:
-    """Raise DataError where an array is not what numpy.savez writes of numbers or texts, and as large as its member."""
+def _mapped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> AnyArray:
+    """A member that is not packed and whose header is checked, where it lies in the file.
+
+    Raises:
+        BadZipFile: its checksum is another's.
+    """
+    with open(str(archive.filename), "rb") as file:
+        file.seek(info.header_offset + LENGTHS)
+        names = sum(struct.unpack("<HH", file.read(4)))
+        start = info.header_offset + LENGTHS + 4 + names
+        file.seek(start)
+        left, check = info.file_size, 0
+        while chunk := file.read(min(left, CHUNK)):
+            left, check = left - len(chunk), zlib.crc32(chunk, check)
+        if left or check != info.CRC:
+            raise zipfile.BadZipFile(f"Bad CRC-32 for file {info.filename!r}")
+        file.seek(start)
+        shape, in_columns, dtype = _header(file)
+        return np.memmap(file, dtype, "r", file.tell(), shape, "F" if in_columns else "C")
+
+
+def _header(file: IO[bytes]) -> Header:
+    """Shape, whether it lies column by column, and type of an array."""
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"format {version}")
+    header: Header = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
+    return header
+
+
+def _check_header(file: IO[bytes], size: int, key: str, where: str) -> Header:
+    """The header of an array.
+
+    Raises:
+        DataError: it is not what numpy.savez writes of numbers or texts, or not as large as its member.
+    """
     try:
-        version = npy.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"format {version}")
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = header(file)
+        shape, in_columns, dtype = _header(file)
     except _HEADERS as err:
         raise DataError("not an array of numpy", where=where, found=key, allowed="what numpy.savez writes") from err
     if dtype.hasobject:
@@ -144,3 +184,4 @@ def _check_header(file: IO[bytes], size: int, key: str, where: str) -> None:
     if min(shape, default=0) < 0 or count * dtype.itemsize != size - file.tell() or (count and not dtype.itemsize):
         declared, held = f"{dtype} {shape}", f"{size - file.tell():,} bytes"
         raise DataError("another size than its header says", where=f"{where}: {key}", found=declared, allowed=held)
+    return shape, in_columns, dtype
