@@ -66,6 +66,14 @@ class PartSource(Protocol):
         """
 
 
+@runtime_checkable
+class HeldSource(Protocol):
+    """Who holds every answer, in memory or in a file, and gives any again at no cost; on each of several ranks."""
+
+    def held(self, split: str) -> Answers:
+        """(N, K) logits over a split, without augmentation; NaN where there is no answer."""
+
+
 @dataclass(frozen=True)
 class NetworkOutputs:
     """What a torch network answers, computed each time it is asked for.
@@ -118,7 +126,7 @@ class _AskedOnce:
 
 def asked_once(source: AnswerSource | None) -> AnswerSource | None:
     """The source as several ranks ask it; None stays None."""
-    return source if source is None or ranks.count() == 1 else _AskedOnce(source)
+    return source if source is None or ranks.count() == 1 or isinstance(source, HeldSource) else _AskedOnce(source)
 
 
 def _told(ask: Callable[[], Logits]) -> Logits:

@@ -23,7 +23,8 @@ class TeacherOutputs(Frozen):
     top: int = Field(default=8, ge=1, le=65_536, description="classes that are kept of a sample with form top")
     policy: Literal["keep", "recompute", "auto"] = Field(
         default="keep",
-        description="recompute: one view at a time, anew whenever it is needed; auto: by measured cost and free space",
+        description="recompute: one view at a time, anew whenever it is needed, recorded answers from their file; "
+        "auto: by measured cost and free space",
     )
     shard_mb: float = Field(
         default=32.0, gt=0, le=1024, description="of a file of answers, at most: a kill loses the work of one"

@@ -21,7 +21,7 @@ from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import answers
-from edgekd.learn.data import Dataset, from_splits
+from edgekd.learn.data import Dataset, _archive, from_splits
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.spec.recipe import Augment
@@ -488,3 +488,36 @@ def test_what_needs_a_network_is_refused_before_anything_is_trained(tmp_path: Pa
     refused(
         r"augment\.ops: nobody answers to mixed views", augment={"ops": [{"kind": "mixup"}]}, losses=[{"kind": "kl"}]
     )
+
+
+def students(recipe: dict[str, Any], folder: Path) -> tuple[dict[str, dict[str, bytes]], int]:
+    """Every candidate's file, and how many shards of answers are kept."""
+    _, files = trained(recipe, folder)
+    return files, len(list(folder.rglob("rows")))
+
+
+@pytest.mark.parametrize("form", ["float32", "top"])
+def test_the_file_itself_teaches_the_same_student_byte_for_byte_and_nothing_of_it_is_kept(
+    tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the best few labels, of which some samples have none; and of an array that stays in its file."""
+    monkeypatch.setattr(_archive, "MAPPED", 1)
+    rng = np.random.default_rng(0)
+    names = [f"{name}/{i}" for name in SIZES for i in range(MADE[name])]
+    logits = rng.standard_normal((len(names), 4)).astype(np.float32)
+    best_two = np.argsort(-logits, axis=1)[:, :2]
+    top = [
+        {"id": name, "top": {str(k): 0.6 / (1 + i) for i, k in enumerate(two)}}
+        for n, (name, two) in enumerate(zip(names, best_two, strict=True))
+        if n % 5
+    ]
+    paths = npz(tmp_path / "a.npz", ids=np.array(names), logits=logits), lines(tmp_path / "b.jsonl", top)
+    for number, path in enumerate(paths):
+        table = {"kind": "recorded", "path": str(path), "missing": "skip"}
+        recipe = {**SMALL, "teacher": {"model": table}, "compress": []}
+        files = [
+            students({**recipe, "teacher_outputs": {"form": form, "policy": policy}}, tmp_path / f"{policy}{number}")
+            for policy in ("keep", "recompute")
+        ]
+        (kept, shards), (read, none) = files
+        assert kept == read and (shards, none) == (2, 0)  # a training reads train and validation

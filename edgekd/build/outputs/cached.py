@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,14 +17,14 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.disk import disk
 from edgekd.base.errors import RecipeError
 from edgekd.build.outputs import forms, policy
-from edgekd.build.outputs.forms import Dense, Form
+from edgekd.build.outputs.forms import Dense, Form, Top
 from edgekd.build.outputs.policy import Cost, Readings
 from edgekd.build.outputs.shards import Layout, Shard, Shards, answers_of, pieces
 from edgekd.build.store import Store
 from edgekd.learn import nets, ranks
 from edgekd.learn.answers import Answers, Logits, whole
 from edgekd.learn.feed import Feed
-from edgekd.learn.teaching import AnswerSource, PartSource, Span
+from edgekd.learn.teaching import AnswerSource, HeldSource, PartSource, Span
 from edgekd.spec.teacher_outputs import TeacherOutputs as Table
 
 MEGABYTE = 1e6
@@ -33,11 +33,13 @@ NOTED = 100 * MEGABYTE  # of a teacher's answers, from which on their size is to
 
 @dataclass
 class _Memory:
-    """What a build finds out on the way: whether answers are kept, and the view that was answered last."""
+    """What a build finds out on the way: whether answers are kept, the view that was answered last, and what a source
+    holds, checked."""
 
     keeps: bool | None = None
     view: int | None = None
     answers: Answers | None = None
+    held: dict[str, Answers] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class CachedOutputs:
     """One teacher's answers, as ``learn.teaching.TeacherOutputs``.
 
     Of the training samples the recipe says in which form they are kept, and whether; those to validation and test are
-    float32 and kept. A source that can't be asked again, or is not shown views, is kept in any case.
+    float32 and kept. Those of a source that can't be asked again at no cost are kept in any case. What a source holds
+    is read there where the recipe says ``recompute``, and of the training samples where ``auto`` decides so.
 
     Attributes:
         key: of the teacher's step.
@@ -91,7 +94,11 @@ class CachedOutputs:
 
     def split(self, split: str) -> Answers:
         """See ``TeacherOutputs``; raises as ``view`` does."""
-        answers = self._kept(self._shards(split, None), split, None)
+        shards = self._shards(split, None)
+        if isinstance(self.source, HeldSource) and not self._keeps_held(shards, split):
+            answers = self._held(self.source, shards, split)
+        else:
+            answers = self._kept(shards, split, None)
         return answers if split == "train" else whole(answers)
 
     @property
@@ -165,7 +172,27 @@ class CachedOutputs:
             every = self.source.split(split) if view is None else self.source.view(view)
             yield from (every[start:stop] for start, stop in spans)
 
-    def _keeps(self, shards: Shards, view: int) -> bool:
+    def _keeps_held(self, shards: Shards, split: str) -> bool:
+        """Whether what the source holds is kept as well."""
+        if split == "train":
+            return self._keeps(shards, None)
+        return self.table.policy != "recompute" or not shards.missing()
+
+    def _held(self, source: HeldSource, shards: Shards, split: str) -> Answers:
+        """Answers where the source holds them, in the form that they would be kept in; all are looked at once.
+
+        The likeliest classes are looked for once, too: that takes longer than to read them.
+        """
+        if split not in self._memory.held and isinstance(shards.form, Top):
+            self._memory.held[split] = self._anew(shards, None)
+        elif split not in self._memory.held:
+            spans = [piece for span in shards.layout.spans for piece in pieces(span, shards.form.columns)]
+            for _ in self._answered(split, None, spans, shards.form):
+                pass
+            self._memory.held[split] = forms.in_form(source.held(split), shards.form)
+        return self._memory.held[split]
+
+    def _keeps(self, shards: Shards, view: int | None) -> bool:
         """Whether a view is kept: as the recipe says it, or as the first shard that is missing tells."""
         if self.table.policy == "keep" or not isinstance(self.source, PartSource):
             return True
@@ -176,7 +203,7 @@ class CachedOutputs:
             self._memory.keeps = self.table.policy == "auto" and self._is_worth_it(shards, view, missing[0])
         return self._memory.keeps
 
-    def _is_worth_it(self, shards: Shards, view: int, number: int) -> bool:
+    def _is_worth_it(self, shards: Shards, view: int | None, number: int) -> bool:
         """Answer one shard, keep it, read it back; whether the rest is worth it, too."""
         times = [time.perf_counter()]
         (records,) = self._encoded("train", view, [shards.layout.spans[number]], shards.form)
@@ -188,14 +215,16 @@ class CachedOutputs:
         answer, write, read = np.diff(times).tolist()
         with disk(self.store.root):
             free = shutil.disk_usage(self.store.root).free
-        keeps, reason = policy.keeps(Cost(answer, write, read, self.size(), free), self.readings)
+        readings = self.readings if self.source.sees_views else replace(self.readings, views=1)
+        keeps, reason = policy.keeps(Cost(answer, write, read, self.size(), free), readings)
         keeps = bool(ranks.number_from_first(keeps))
-        self.tell(f"the answers of the {self.name} are {'kept' if keeps else 'given anew for each view'}: {reason}")
+        anew = "read where they are recorded" if isinstance(self.source, HeldSource) else "given anew for each view"
+        self.tell(f"the answers of the {self.name} are {'kept' if keeps else anew}: {reason}")
         if not keeps:
             self.store.drop(shards.key(number))
         return keeps
 
-    def _anew(self, shards: Shards, view: int) -> Answers:
+    def _anew(self, shards: Shards, view: int | None) -> Answers:
         """A view's answers in a file without a name, which is gone with them."""
         layout, form = shards.layout, shards.form
         with disk(self.store.root):
@@ -227,7 +256,8 @@ def size_note(
 
 def size_notes(outputs: Sequence[CachedOutputs]) -> list[str]:
     """What is to be said of the size of teachers' answers before they are asked: nothing where it is no matter."""
-    noted = [one for one in outputs if one.size() >= NOTED or one.table != Table()]
+    takes = [one for one in outputs if one.table.policy != "recompute" or not isinstance(one.source, HeldSource)]
+    noted = [one for one in takes if one.size() >= NOTED or one.table != Table()]
     if not noted:
         return []
     with disk(outputs[0].store.root):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.scores import log_softmax
-from edgekd.learn.answers import Logits
+from edgekd.learn.answers import Answers, Index, Logits, have_answer
+from edgekd.learn.sparse_answers import expand
 from edgekd.spec.teacher_outputs import TeacherOutputs as Table
 
 MOST = float(np.finfo(np.float16).max)  # 65,504
@@ -138,11 +139,34 @@ class Top:
     def decode(self, records: AnyArray) -> Logits:
         """See ``Form``."""
         logits, start = np.empty((len(records), self.columns), np.float32), 0
+        rows = np.arange(len(records))[:, None]
         for i, size in enumerate(self.sizes):
             part, start = logits[:, start : start + size], start + size
-            part[:] = records[f"rest {i}"][:, None]
-            np.put_along_axis(part, records[f"class {i}"].astype(np.int64), records[f"value {i}"], axis=1)
+            expand(part, records[f"rest {i}"], rows, records[f"class {i}"], records[f"value {i}"])
         return logits
+
+
+class Reshaped:
+    """Answers as a form would keep them, encoded and decoded when they are fetched: bit by bit those of its records."""
+
+    def __init__(self, answers: Answers, form: Form) -> None:
+        self._answers, self._form = answers, form
+        self.shape = (len(answers), form.columns)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Index | slice) -> Logits:
+        return self._form.decode(self._form.encode(self._answers[index]))
+
+    def answered(self) -> NDArray[np.bool_]:
+        """See ``learn.answers.Fetched``."""
+        return have_answer(self._answers)
+
+
+def in_form(answers: Answers, form: Form) -> Answers:
+    """Answers as a form would keep them; those that it would keep as they are, themselves."""
+    return answers if form == Dense(form.columns) else Reshaped(answers, form)
 
 
 def _best(logs: NDArray[np.float64], count: int) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from edgekd.build.outputs.cached import CachedOutputs
 from edgekd.build.outputs.forms import Top
 from edgekd.build.outputs.policy import Readings
 from edgekd.build.store import Store
-from edgekd.learn.answers import Answers, Logits, whole
+from edgekd.learn.answers import Answers, Logits, have_answer, whole
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.feed import Feed
 from edgekd.learn.teaching import NetworkOutputs, Span
@@ -225,3 +225,95 @@ def test_a_plan_says_how_often_a_view_is_read() -> None:
     assert Readings(3, 9).of_each == 3
     keeps, why = policy.keeps(policy.Cost(2.0, 1.0, 0.5, 10, 100), Readings(2, 5))
     assert keeps and why.startswith("of a shard 2.25 s to write and read, 3 s to answer again")
+
+
+class Held(NetworkOutputs):
+    """A network's answers without augmentation, as a file of them holds them; counts how often samples are read."""
+
+    sees_views, may_miss = False, True
+    read = 0
+
+    def held(self, split: str) -> Answers:
+        return Rows(self.split(split))
+
+    def view(self, view: int) -> Logits:
+        return self.split("train")
+
+    def split(self, split: str) -> Logits:
+        rows = super().split(split).copy()
+        rows[3] = np.nan
+        return rows
+
+    def parts(self, split: str, view: int | None, spans: Sequence[Span]) -> Iterator[Logits]:
+        every = self.split(split)
+        for start, stop in spans:
+            Held.read += stop - start
+            yield every[start:stop]
+
+
+class Rows:
+    """Rows that are copied when they are fetched."""
+
+    def __init__(self, values: Logits) -> None:
+        self.values, self.shape = values, (len(values), values.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Any) -> Logits:
+        return self.values[index].copy()
+
+    def answered(self) -> np.ndarray:
+        return ~np.isnan(self.values).any(1)
+
+
+def held(root: Path, lines: list[str] | None = None, **table: Any) -> CachedOutputs:
+    shown, wish = feed(), TeacherOutputs.model_validate({"shard_mb": SMALLEST, **table})
+    tell = (lines if lines is not None else []).append
+    source = Held(network(), shown)
+    return CachedOutputs(Store(root), "key", source, shown, (CLASSES,), 0, "teacher", wish, Readings(3, 9), tell)
+
+
+@pytest.mark.parametrize("form", ["float32", "float16", "top"])
+def test_what_a_source_holds_is_read_there_bit_by_bit_and_kept_nowhere(tmp_path: Path, form: str) -> None:
+    kept, read = held(tmp_path / "one", form=form, top=3), held(tmp_path / "two", form=form, top=3, policy="recompute")
+    index = np.random.default_rng(0).permutation(SAMPLES)[:70]
+    for view in (0, 2):
+        assert rows(read.view(view)) == rows(kept.view(view))
+        np.testing.assert_array_equal(read.view(view)[index], kept.view(view)[index])
+        assert have_answer(read.view(view)).tolist() == have_answer(kept.view(view)).tolist()
+    for split in ("train", "validation", "test"):
+        assert rows(read.split(split)) == rows(kept.split(split))
+    assert list((tmp_path / "one").rglob("rows")) and not [path for path in tmp_path.glob("two/**/*") if path.is_file()]
+
+
+def test_what_a_source_holds_is_looked_at_once_and_what_is_wrong_is_named(tmp_path: Path) -> None:
+    read = held(tmp_path, policy="recompute")
+    Held.read = 0
+    assert read.view(0) is read.view(1) and Held.read == SAMPLES
+    wrong = held(tmp_path, policy="recompute", form="float16")
+    wrong.source.module[3].bias.data[2] = 1e5  # type: ignore[attr-defined]
+    with pytest.raises(RecipeError, match=r"teacher: too large for float16; found '\d+ for sample 0 of train'"):
+        wrong.view(0)
+
+
+@pytest.mark.parametrize(("answer_s", "keeps"), [(5.0, True), (0.0, False)])
+def test_auto_measures_whether_what_a_source_holds_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer_s: float, keeps: bool
+) -> None:
+    seconds = iter([0.0, answer_s, answer_s + 1, answer_s + 1.5])
+    monkeypatch.setattr(cached, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    lines: list[str] = []
+    kept = held(tmp_path, lines, policy="auto")
+    assert rows(kept.view(0)) == rows(kept.view(1)) == kept.source.split("train").tobytes()
+    (line,) = lines
+    assert ("are kept: " in line) == keeps and ("read where they are recorded: " in line) != keeps
+    assert "(9 readings)" in line  # of one view, whatever is shown
+    assert len(list((tmp_path / "artifacts").glob("*/*"))) == (5 if keeps else 0)
+    assert kept.split("validation").tobytes() == kept.source.split("validation").tobytes()  # type: ignore[union-attr]
+    assert len(list((tmp_path / "artifacts").glob("*/*"))) == (6 if keeps else 1)
+
+
+def test_what_is_read_where_it_is_held_takes_nothing(tmp_path: Path) -> None:
+    assert cached.size_notes([held(tmp_path, policy="recompute")]) == []
+    assert len(cached.size_notes([held(tmp_path, policy="auto")])) == 1
