@@ -46,17 +46,17 @@ class Few:
             values.extend(numbers)
             lengths.append(len(columns))
         offsets = np.concatenate([np.zeros(1, np.int64), np.frombuffer(lengths, np.int64)])
-        said = ~np.isnan(np.frombuffer(values))
-        kept = np.concatenate([np.zeros(1, np.int64), np.cumsum(said)])[offsets]
-        classes_said = np.frombuffer(columns, np.int64)[said].astype(np.int32)
-        return cls(Ragged(classes_said, kept), np.frombuffer(values)[said], count)
+        has_value = ~np.isnan(np.frombuffer(values))
+        kept = np.concatenate([np.zeros(1, np.int64), np.cumsum(has_value)])[offsets]
+        classes_named = np.frombuffer(columns, np.int64)[has_value].astype(np.int32)
+        return cls(Ragged(classes_named, kept), np.frombuffer(values)[has_value], count)
 
     @classmethod
     def of_table(cls, table: Numbers) -> Few:
         """Of (N, K) numbers, NaN where nothing is said."""
-        said = ~np.isnan(table)
-        classes = np.broadcast_to(np.arange(table.shape[1], dtype=np.int32), table.shape)[said]
-        return cls(Ragged(classes, ends(said.sum(axis=1))), table[said], table.shape[1])
+        has_value = ~np.isnan(table)
+        classes = np.broadcast_to(np.arange(table.shape[1], dtype=np.int32), table.shape)[has_value]
+        return cls(Ragged(classes, ends(has_value.sum(axis=1))), table[has_value], table.shape[1])
 
     @property
     def rows(self) -> NDArray[np.int64]:
