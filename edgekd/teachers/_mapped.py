@@ -60,7 +60,7 @@ class Mapped:
     def __getitem__(self, index: Index | slice) -> Logits:
         state = _state(self._values)
         if state[:2] == self._state[:2] and state != self._state:
-            hint = 'write to another file and rename it; teacher_outputs.policy = "keep" reads a file but once'
+            hint = "write to another file and rename it"
             raise DataError("written to while it is read", where=self._where, hint=hint)
         return self._read(_numbers(self._values[index], self._order))
 
