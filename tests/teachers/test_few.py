@@ -72,7 +72,10 @@ def test_the_best_few_are_those_of_whole_rows_bit_by_bit(seed: int, samples: int
         assert whole(answers).tobytes() == expected.tobytes()
     reader = Reader(Classes(tuple(f"c{k}" for k in range(count))))
     named = rows(table)
-    top = {"top_labels": [list(row) for row in named], "top_probabilities": [list(row.values()) for row in named]}
+    top: dict[str, Any] = {
+        "top_labels": [list(row) for row in named],
+        "top_probabilities": [list(row.values()) for row in named],
+    }
     read = reader.read(Columns(top, "a.jsonl")).logits
     assert isinstance(read, Sparse) and whole(read).tobytes() == expected.tobytes()
     np.testing.assert_array_equal(read.answered(), ~np.isnan(table).all(axis=1))

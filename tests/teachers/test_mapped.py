@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,8 @@ def read(path: Path, columns: tuple[int, ...] | None = None) -> object:
 
 
 def saved(path: Path, values: np.ndarray, form: str = "logits") -> Path:
-    np.savez(path, **{form: values})
+    arrays: dict[str, Any] = {form: values}
+    np.savez(path, **arrays)
     return path
 
 
@@ -42,7 +44,8 @@ def test_rows_are_those_that_are_read_bit_by_bit(tmp_path: Path, form: str, dtyp
     values = (np.log(values) if form == "log_probabilities" else values).astype(dtype)
     values[3] = np.nan
     mapped = read(saved(tmp_path / "a.npz", values, form))
-    np.savez_compressed(tmp_path / "b.npz", **{form: values})
+    arrays: dict[str, Any] = {form: values}
+    np.savez_compressed(tmp_path / "b.npz", **arrays)
     in_memory = read(tmp_path / "b.npz")
     assert isinstance(mapped, Mapped) and isinstance(in_memory, np.ndarray)
     assert whole(mapped).tobytes() == in_memory.tobytes() and mapped.shape == (len(mapped), 4) == (40, 4)

@@ -264,7 +264,7 @@ class Rows:
         return self.values[index].copy()
 
     def answered(self) -> np.ndarray:
-        return ~np.isnan(self.values).any(1)
+        return np.asarray(~np.isnan(self.values).any(1))
 
 
 def held(root: Path, lines: list[str] | None = None, **table: Any) -> CachedOutputs:
