@@ -11,6 +11,7 @@ sentence of 12 words (of median tokens) on both runtimes; beside it the same spl
 
 bag         words and pairs by TF-IDF and logistic regression by scikit-learn, the best of four strengths on validation
 minilm-int8 the fine-tuned teacher through ONNX Runtime's own dynamic quantizer
+distilbert  the student of the recipe ``bert-distilbert``, whose teacher is trained from nothing; one seed
 
 A seed with a result is left out unless ``--again``; one that is killed goes on where it stopped, by the cache.
 ``--limit`` takes so many training sentences: a check that all runs, and no result to keep.
@@ -100,11 +101,14 @@ def settings(given: argparse.Namespace, seed: int) -> list[str]:
     folder = given.site / PACKAGE
     model = f"{{kind='transformers', name='BertForSequenceClassification', folder='{folder}'}}"
     teacher = [f"teacher.model={model}", "teacher.epochs=3", "teacher.lr=5e-5", "teacher.batch_size=32"]
+    return [*of_data(given), f"data.tokenizer={folder}", *teacher, f"seed={seed}", "teacher.seed=0", *given.set]
+
+
+def of_data(given: argparse.Namespace) -> list[str]:
+    """Where the texts are, and what their columns and classes are called."""
     limit, of = [f"data.limit={given.limit}"] if given.limit else [], SETS[given.texts]
     columns = [f"data.prefix={of.prefix}", f"data.sentence={of.sentence}", f"data.label={of.label}"]
-    columns += [f"data.classes={list(of.classes)}"]
-    data = [f"data.path={given.data}", f"data.tokenizer={folder}", *columns, *limit]
-    return [*data, *teacher, f"seed={seed}", "teacher.seed=0", *given.set]
+    return [f"data.path={given.data}", *columns, f"data.classes={list(of.classes)}", *limit]
 
 
 def built(given: argparse.Namespace, seed: int) -> tuple[dict[str, Any], Path]:
@@ -202,6 +206,20 @@ def teachers_file(given: argparse.Namespace, seed: int) -> bytes:
     return next((out / "ort-cpu").glob("*.onnx")).read_bytes()
 
 
+def distilbert(given: argparse.Namespace, data: Split) -> dict[str, Any]:
+    """The student of a teacher that knows no more than the data, one seed; its size may be any."""
+    out = given.work / f"distilbert-{given.texts}"
+    edgekd.build(
+        "bert-distilbert",
+        settings=[*of_data(given), "threads=1", "budget.max_drop=1"],
+        targets=list(TARGETS),
+        out=out,
+        cache=given.work / "cache",
+        overwrite=True,
+    )
+    return {target: {k: v for k, v in row.items() if k != "right"} for target, row in students_row(out, data).items()}
+
+
 def one_seed(given: argparse.Namespace, seed: int, data: dict[str, Split], bag: dict[str, Any]) -> dict[str, Any]:
     """All of a seed, without the single answers."""
     report, out = built(given, seed)
@@ -246,6 +264,9 @@ def main() -> None:
         file = teachers_file(given, given.seeds[0])
         result["minilm-int8"] = minilm_int8(file, data["test"], given.site / PACKAGE)
         result["minilm_fp32_bytes"] = len(file)
+        write({"sets": every})
+    if given.again or "distilbert" not in result:
+        result["distilbert"] = distilbert(given, data["test"])
         write({"sets": every})
 
 
