@@ -14,7 +14,8 @@ minilm-int8 the fine-tuned teacher through ONNX Runtime's own dynamic quantizer
 distilbert  the student of the recipe ``bert-distilbert``, whose teacher is trained from nothing; one seed
 
 A seed with a result is left out unless ``--again``; one that is killed goes on where it stopped, by the cache.
-``--limit`` takes so many training sentences: a check that all runs, and no result to keep.
+``--time`` then takes the times on an idle machine. ``--limit`` takes so many training sentences: a check that all runs,
+and no result to keep.
 """
 
 from __future__ import annotations
@@ -150,25 +151,34 @@ def students_row(out: Path, data: Split) -> dict[str, Any]:
     texts, labels = data
     rows: dict[str, Any] = {}
     for target in TARGETS:
-        model = edgekd.load(out, target=target, threads=1)
-        answers: Any = model.predict(texts)
+        answers: Any = edgekd.load(out, target=target, threads=1).predict(texts)
         right = np.array([one.index for one in answers]) == labels
-        read = bundles.read(out)
-        ops: Any = read.preprocess
-        text = sentence(texts, ops[-1]["vocabulary"])
-        inputs = preprocess.apply(ops, np.array([text], object))
         files = [path for path in (out / target).rglob("*") if path.suffix in (".onnx", ".xml", ".bin")]
-        rows[target] = {
-            "right": right,
-            "accuracy": float(right.mean()),
-            "model_bytes": sum(path.stat().st_size for path in files),
-            "tokenizer_bytes": (out / "vocab.txt").stat().st_size,
-            "tokens": int(inputs[preprocess.MASK].sum()),
-            "p50_us": p50_us(lambda _, m=model, x=inputs: m.run(x), ""),
-            "p50_with_tokenizer_us": p50_us(model.predict, text),
-        }
-        rows[target]["bytes"] = rows[target]["model_bytes"] + rows[target]["tokenizer_bytes"]
+        model, tokenizer = sum(path.stat().st_size for path in files), (out / "vocab.txt").stat().st_size
+        sizes = {"model_bytes": model, "tokenizer_bytes": tokenizer, "bytes": model + tokenizer}
+        rows[target] = {"right": right, "accuracy": float(right.mean()), **sizes, **times(out, target, texts)}
     return rows
+
+
+def times(out: Path, target: str, texts: list[str]) -> dict[str, Any]:
+    """p50 of a sentence, one thread, with its tokens and of its text."""
+    model, ops = edgekd.load(out, target=target, threads=1), bundles.read(out).preprocess
+    words: Any = ops[-1]["vocabulary"]
+    text = sentence(texts, words)
+    inputs = preprocess.apply(ops, np.array([text], object))
+    return {
+        "tokens": int(inputs[preprocess.MASK].sum()),
+        "p50_us": p50_us(lambda _: model.run(inputs), ""),
+        "p50_with_tokenizer_us": p50_us(model.predict, text),
+    }
+
+
+def timed_again(given: argparse.Namespace, seeds: dict[str, Any], texts: list[str]) -> None:
+    """Put the times of this machine as it is now in the rows of the seeds whose bundles stand."""
+    for seed, row in seeds.items():
+        out = given.work / f"tiny-text-{given.texts}-{seed}"
+        for target, of_student in row["student"].items() if out.is_dir() else ():
+            of_student |= times(out, target, texts)
 
 
 def minilm_int8(fp32: bytes, data: Split, tokenizer: Path) -> dict[str, Any]:
@@ -247,12 +257,16 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--time", action="store_true", help="times alone, anew: on a machine that does nothing else")
     given = parser.parse_args()
     given.data, given.site, given.work = given.data.resolve(), given.site.resolve(), given.work.resolve()
     data = splits(given.data, SETS[given.texts], given.limit)
     every: dict[str, Any] = {} if given.limit else _common.written("tiny_text").get("sets", {})
     result = every.setdefault(given.texts, {})
     write = functools.partial(print, flush=True) if given.limit else functools.partial(_common.write, "tiny_text")
+    if given.time:
+        timed_again(given, result["seeds"], data["test"][0])
+        return write({"sets": every})
     bag = bag_of_words(data)
     result["bag"] = {key: value for key, value in bag.items() if key != "right"}
     seeds = result.setdefault("seeds", {})
