@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,21 +15,20 @@ from edgekd.compress._importance import Criterion, gradients, squares
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.learn import nets, taps
-from edgekd.learn.bert_heads import BertForHeads
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Record, Student
 from edgekd.learn.teacher import bare
 
 with quiet():
-    from transformers import BertForSequenceClassification, DistilBertForSequenceClassification
+    from transformers import BertModel, DistilBertModel
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Where a kind of transformer has what goes: paths in one of its layers.
+    """Where a kind of encoder has what goes: paths in one of its layers.
 
     Attributes:
-        stack: path of the layers.
+        stack: path of the layers, in the encoder.
         attention: the module that parts its input into heads; ``heads`` and ``width`` are what it calls their number
             and their widths together.
         reads: the linear layers that make the heads' inputs; ``writes`` the one that reads the heads.
@@ -46,21 +45,20 @@ class Parts:
     second: str
 
 
-_OF_BERT = Parts(
-    "bert.encoder.layer",
-    "attention.self",
-    "num_attention_heads",
-    "all_head_size",
-    ("attention.self.query", "attention.self.key", "attention.self.value"),
-    "attention.output.dense",
-    "intermediate.dense",
-    "output.dense",
-)
+# By the encoder, whatever stands around it: a head of the library's, several, or a layer over the mean of the tokens.
 KNOWN: dict[type[nn.Module], Parts] = {
-    BertForSequenceClassification: _OF_BERT,
-    BertForHeads: _OF_BERT,
-    DistilBertForSequenceClassification: Parts(
-        "distilbert.transformer.layer",
+    BertModel: Parts(
+        "encoder.layer",
+        "attention.self",
+        "num_attention_heads",
+        "all_head_size",
+        ("attention.self.query", "attention.self.key", "attention.self.value"),
+        "attention.output.dense",
+        "intermediate.dense",
+        "output.dense",
+    ),
+    DistilBertModel: Parts(
+        "transformer.layer",
         "attention",
         "n_heads",
         "dim",
@@ -102,11 +100,11 @@ class WidthPrune(Structural):
 
     def requires(self, student: Student, context: Context) -> None:
         """Raise ExportError where the network is of no kind whose parts are known."""
-        _parts(student.module)
+        _layers(student.module)
 
     def apply(self, student: Student, context: Context) -> Student:
         """The narrower student; its record holds the heads and units of each layer that stay."""
-        layers = list(_layers(student.module))
+        layers = _layers(student.module)
         if self.criterion == "magnitude":
             magnitudes = [_magnitudes(layer) for layer in layers]
             heads, units = [scores for scores, _ in magnitudes], [scores for _, scores in magnitudes]
@@ -175,19 +173,24 @@ class _Layer:
         _slice(self.linear(self.parts.second), 1, units)
 
 
-def _parts(module: nn.Module) -> Parts:
-    network = bare(taps.network(module))
-    for kind, parts in KNOWN.items():
-        if isinstance(network, kind):
-            return parts
-    allowed = [kind.__name__ for kind in KNOWN]
-    raise ExportError("narrows transformers", where="width_prune", found=type(network).__name__, allowed=allowed)
+def _layers(module: nn.Module) -> list[_Layer]:
+    """The layers of every encoder in a network.
 
-
-def _layers(module: nn.Module) -> Iterator[_Layer]:
-    parts, names = _parts(module), {part: path for path, part in module.named_modules()}
-    stack = bare(taps.network(module)).get_submodule(parts.stack)
-    return (_Layer(layer, names[layer], parts) for layer in stack.children())
+    Raises:
+        ExportError: there is none whose parts are known.
+    """
+    names = {part: path for path, part in module.named_modules()}
+    layers = [
+        _Layer(layer, names[layer], parts)
+        for encoder in names
+        for kind, parts in KNOWN.items()
+        if isinstance(encoder, kind)
+        for layer in encoder.get_submodule(parts.stack).children()
+    ]
+    if not layers:
+        network, allowed = bare(taps.network(module)), [kind.__name__ for kind in KNOWN]
+        raise ExportError("narrows transformers", where="width_prune", found=type(network).__name__, allowed=allowed)
+    return layers
 
 
 def _slice(layer: nn.Linear, side: int, stay: Sequence[int]) -> None:

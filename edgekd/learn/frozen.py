@@ -1,4 +1,4 @@
-"""A pretrained body that stays as it is under a new head: what it gives is computed once, and the head is trained."""
+"""A pretrained body under a new head. What one that stays as it is gives is computed once, and its head is trained."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from edgekd.spec.recipe import Augment
 Pool = Literal["mean", "first"]
 
 
-class FrozenBody(nn.Module):
-    """A linear layer over what a body gives, a vector a sample. The body neither trains nor draws by chance.
+class PooledBody(nn.Module):
+    """A linear layer over what a body gives, a vector a sample.
 
     Args:
         body: from the model's inputs to (N, L, D) sequences, (N, C, H, W) maps or (N, D) vectors, or what holds one of
@@ -28,14 +28,10 @@ class FrozenBody(nn.Module):
 
     def __init__(self, body: nn.Module, example: tuple[Tensor, ...], classes: int, pool: Pool) -> None:
         super().__init__()
-        self.body, self._pool = body.requires_grad_(False).eval(), pool
-        self.head = nn.Linear(self.embed(*example).shape[1], classes)
-
-    def train(self, mode: bool = True) -> FrozenBody:
-        """The head trains; the body stays in evaluation mode."""
-        super().train(mode)
-        self.body.eval()
-        return self
+        self.body, self._pool = body, pool
+        with torch.no_grad():
+            width = self.embed(*example).shape[1]
+        self.head = nn.Linear(width, classes)
 
     def embed(self, *inputs: Tensor) -> Tensor:
         """(N, D) what the body gives of each sample."""
@@ -56,6 +52,19 @@ class FrozenBody(nn.Module):
         """(N, classes) logits."""
         scores: Tensor = self.head(self.embed(*inputs))
         return scores
+
+
+class FrozenBody(PooledBody):
+    """One whose body neither trains nor draws by chance; arguments as there."""
+
+    def __init__(self, body: nn.Module, example: tuple[Tensor, ...], classes: int, pool: Pool) -> None:
+        super().__init__(body.requires_grad_(False).eval(), example, classes, pool)
+
+    def train(self, mode: bool = True) -> FrozenBody:
+        """The head trains; the body stays in evaluation mode."""
+        super().train(mode)
+        self.body.eval()
+        return self
 
 
 class _Embeds(nn.Module):

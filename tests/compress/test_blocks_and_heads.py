@@ -13,6 +13,7 @@ from edgekd.base import plugins, preprocess
 from edgekd.base.errors import ExportError, RecipeError
 from edgekd.compress import drop_blocks
 from edgekd.compress._base import Context
+from edgekd.learn.frozen import PooledBody
 from edgekd.learn.student import SplitHeads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import backend as backends
@@ -85,10 +86,24 @@ def test_a_narrow_distilbert_runs_at_another_length_and_global_takes_from_where_
     x = student.example(2, length=5)
     got = session.run({spec.name: array.numpy() for spec, array in zip(student.inputs, x, strict=True)})["logits"]
     assert np.allclose(got, after.module(*x).detach().numpy(), atol=1e-4)
-    with pytest.raises(ExportError, match="DistilBertForSequenceClassification"):
+    with pytest.raises(ExportError, match="allowed: BertModel, DistilBertModel"):
         build("width_prune").requires(images(), told(student))
     with pytest.raises(RecipeError, match="above 0"):
         build("width_prune", heads=0.0, feed_forward=0.0)
+
+
+@pytest.mark.parametrize("distilbert", [False, True])
+def test_an_encoder_is_narrowed_in_whatever_network_it_stands(distilbert: bool) -> None:
+    whole = texts(distilbert)
+    encoder = whole.module.get_submodule("module.distilbert" if distilbert else "module.bert")
+    module = PooledBody(encoder, whole.example(2), 3, "mean").eval()
+    student = Student(module, whole.inputs, whole.outputs, whole.lineage)
+    after = build("width_prune", heads=0.5, feed_forward=1 / 3).apply(student, told(student))
+    stack = "body.transformer.layer" if distilbert else "body.encoder.layer"
+    assert {path.rpartition(".")[0] for path in after.lineage[-1]["groups"]} == {stack}
+    linear = after.module.get_submodule(f"{stack}.1.{'ffn.lin1' if distilbert else 'intermediate.dense'}")
+    assert linear.out_features == 32
+    assert after.module(*student.example(2)).shape == (2, 3)
 
 
 def test_the_blocks_of_nets() -> None:

@@ -18,7 +18,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.base.preprocess import Op
 from edgekd.learn.data import Pipeline, read_vocabulary
-from edgekd.learn.frozen import FrozenBody
+from edgekd.learn.frozen import FrozenBody, PooledBody
 from edgekd.learn.models import _records
 from edgekd.learn.quiet import quiet
 from edgekd.learn.teacher import PickedOutput
@@ -70,8 +70,9 @@ class Transformers:
         batch_norm_momentum: above 0, at most 1; 0: the library's own. MobileNetV2's is 0.997, TensorFlow's word for
             0.003: torch then takes the last batch for the whole data set, so a training from scratch wants 0.1.
         head: of a folder: ``own``, which then has to fit (with ``teacher.epochs = 0`` it teaches as it stands); or
-            ``linear``: a new layer over what the frozen body gives, which alone is trained. Empty: as the class has it.
+            ``linear``: a new layer over what the body gives. Empty: as the class has it.
         pool: of a ``linear`` head, what stands for a sequence: ``mean`` of its tokens, or the ``first``.
+        trains: of a network with a ``linear`` head: the ``head`` alone, over a frozen body, or ``all`` of it.
     """
 
     name: str = ""
@@ -80,8 +81,11 @@ class Transformers:
     batch_norm_momentum: float = 0.0
     head: Literal["", "own", "linear"] = ""
     pool: Literal["mean", "first"] = "mean"
+    trains: Literal["head", "all"] = "head"
 
     def __post_init__(self) -> None:
+        if self.trains == "all" and self.head != "linear":
+            raise ValueError("trains: allowed is all with head = linear; another head trains with its network anyway")
         if self.name:
             with quiet():  # the library loads a class, and what that imports, when it is asked for
                 known = hasattr(getattr(transformers, self.name, None), "config_class")
@@ -128,8 +132,13 @@ class Transformers:
             return PickedOutput(model) if images else TextLogits(model)
         tokens = torch.ones(2, 3, dtype=torch.int64)
         example = (torch.zeros(2, *input_shape),) if images else (tokens, tokens)
+        kind: type[PooledBody] = FrozenBody
+        if self.trains == "all":
+            kind = PooledBody
+            if getattr(model, "pooler", None) is not None:  # a layer that nothing reads, and no loss reaches
+                model.pooler = None
         whole: nn.Module = plugins.call_user(
-            FrozenBody, "model", model if images else TextBody(model), example, classes, self.pool
+            kind, "model", model if images else TextBody(model), example, classes, self.pool
         )
         return whole
 

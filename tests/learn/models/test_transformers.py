@@ -99,6 +99,21 @@ def test_a_new_head_alone_trains_over_the_body(folders: dict[str, str], pool: An
     torch.testing.assert_close(module(ids, mask)[2:], module(ids[2:, :6], mask[2:, :6]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("pool", ["mean", "first"])
+def test_all_of_a_network_under_a_new_head_may_train(folders: dict[str, str], pool: Any) -> None:
+    frozen = Transformers(folder=folders["body"], head="linear", pool=pool).build(SHAPE, 3).eval()
+    module = Transformers(folder=folders["body"], head="linear", pool=pool, trains="all").build(SHAPE, 3).eval()
+    ids, mask = tokens()
+    module.head.load_state_dict(frozen.head.state_dict())  # type: ignore[operator,union-attr]
+    torch.testing.assert_close(module(ids, mask), frozen(ids, mask))
+    module.train()
+    assert all(part.training for part in module.modules())
+    module(ids, mask).sum().backward()
+    assert not [name for name, p in module.named_parameters() if p.grad is None], "a pooler would have none"
+    with pytest.raises(ValueError, match="trains: allowed is all with head = linear"):
+        Transformers(folder=folders["body"], trains="all")
+
+
 def test_images_have_bodies_too(folders: dict[str, str]) -> None:
     module = Transformers(folder=folders["images"], head="linear").build((1, 16, 16), 3).eval()
     assert module(torch.zeros(2, 1, 16, 16)).shape == (2, 3)
