@@ -7,17 +7,15 @@ and the next measures it again.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import platform
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgekd import __version__
-from edgekd.base import locks, reader
+from edgekd.base import beats, locks, reader
 from edgekd.base.disk import disk, replace_file, temporary
 from edgekd.base.door import open_inside
 from edgekd.base.errors import DeviceError, EdgekdError, IntegrityError, UsageError
@@ -135,20 +133,11 @@ class Measurer:
             "beats": 0,
             "host": self.runner.facts(),
         }
-        place, over = self.folder.root / "measurer.json", threading.Event()
-        replace_file(place, json.dumps(about).encode())
+        place = self.folder.root / "measurer.json"
 
-        def beat() -> None:
-            for count in itertools.count(1):
-                if over.wait(BEAT_S):
-                    return
-                with contextlib.suppress(EdgekdError):  # a disk that is away is no reason to end: the next beat tells
-                    replace_file(place, json.dumps({**about, "beats": count}).encode())
+        def beat(count: int) -> None:
+            replace_file(place, json.dumps({**about, "beats": count}).encode())
 
-        thread = threading.Thread(target=beat, name="edgekd-measurer-beat", daemon=True)
-        thread.start()
-        try:
+        beat(0)  # here, where a folder that can't be written to ends it
+        with beats.beating(beat, BEAT_S, "edgekd-measurer-beat", (EdgekdError,)):
             yield
-        finally:
-            over.set()
-            thread.join()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import itertools
 import os
 import platform
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
+from edgekd.base import beats
 from edgekd.base.errors import EdgekdError
 
 BEAT_S = 20  # between two beats of a worker
@@ -90,20 +89,10 @@ def beating(note: Callable[[str, object], None], look: Callable[[], None] = lamb
 
     A storage that is away for a while is no reason to end: what the block itself writes there will tell.
     """
-    over = threading.Event()
 
-    def beat() -> None:
-        for count in itertools.count():
-            with contextlib.suppress(OptunaError, SQLAlchemyError, EdgekdError):
-                note("beat", count)
-                look()
-            if over.wait(BEAT_S):
-                return
+    def beat(count: int) -> None:
+        note("beat", count)
+        look()
 
-    thread = threading.Thread(target=beat, name="edgekd-tune-beat", daemon=True)
-    thread.start()
-    try:
+    with beats.beating(beat, BEAT_S, "edgekd-tune-beat", (OptunaError, SQLAlchemyError, EdgekdError)):
         yield
-    finally:
-        over.set()
-        thread.join()

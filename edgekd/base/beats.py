@@ -1,0 +1,36 @@
+"""Signs of life that a thread gives while something else is done."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def beating(
+    beat: Callable[[int], None], seconds: float, name: str, forgiven: tuple[type[Exception], ...]
+) -> Iterator[None]:
+    """Call ``beat`` with 0, 1, 2 ... while the block runs: at once, and then every so many seconds.
+
+    Args:
+        name: of the thread.
+        forgiven: what a beat may raise without an end to the beating, such as of a disk that is away for a while.
+    """
+    over = threading.Event()
+
+    def run() -> None:
+        for count in itertools.count():
+            with contextlib.suppress(*forgiven):
+                beat(count)
+            if over.wait(seconds):
+                return
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
