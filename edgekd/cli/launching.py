@@ -23,7 +23,7 @@ from edgekd.cli.running import EXIT_CODE, tell
 
 EXAMPLES = ("torchrun --nproc-per-node 2", "accelerate launch --num_processes 2", "srun --ntasks 2")
 ALLOWED = " or ".join(EXAMPLES)
-TORCHRUN = "torch.distributed.run"
+LAUNCHING_MODULES = ("torch.distributed.run", "accelerate.commands.launch")  # as python -m ...
 FOLDER = "launch"  # in the cache: where ranks write how they ended
 PYTHON_SCRIPTS = ("torchrun", "accelerate")  # which start a module themselves
 
@@ -89,7 +89,7 @@ def command(launch: str, arguments: Sequence[str]) -> list[str]:
         hint = "python -m torch.distributed.run is torchrun"
         allowed = [example.split()[0] for example in EXAMPLES]
         raise UsageError("no such program", where="--launch", found=words[0], allowed=allowed, hint=hint)
-    starts_modules = Path(program).name in PYTHON_SCRIPTS or TORCHRUN in words
+    starts_modules = Path(program).name in PYTHON_SCRIPTS or any(name in words for name in LAUNCHING_MODULES)
     python = [] if starts_modules else [sys.executable]
     return [program, *words[1:], *python, "-m", "edgekd", "build", *arguments]
 

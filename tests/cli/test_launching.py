@@ -152,4 +152,6 @@ def test_the_build_has_the_arguments_but_the_launcher() -> None:
     assert launching.command("env -i", left)[1:] == ["-i", sys.executable, "-m", "edgekd", "build", *left]
     beside = os.path.dirname(sys.executable)
     assert launching.command(f"{sys.executable} -m torch.distributed.run", left)[1:3] == ["-m", "torch.distributed.run"]
+    accelerate = f"{sys.executable} -m accelerate.commands.launch --cpu"
+    assert launching.command(accelerate, left)[3:] == ["--cpu", "-m", "edgekd", "build", *left]
     assert launching.command(TORCHRUN, left)[-6:] == ["-m", "edgekd", "build", *left], beside
