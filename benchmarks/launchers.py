@@ -3,7 +3,7 @@
     apt install slurm-wlm    # a cluster of this machine alone will do; without ``srun`` its rows are left out
     python benchmarks/launchers.py [--work FOLDER]
 
-Two processes each of ``torchrun``, ``accelerate launch`` and ``srun``: told to ``edgekd build`` (``--launch``), and as
+Two processes each of ``torchrun`` and ``srun`` (on CPUs ``accelerate launch`` starts several by MPI alone): told to ``edgekd build`` (``--launch``), and as
 what starts it. Compared with a build in one process: the largest difference of a weight of the fp32 file, over the
 largest of its tensor's, and the values of every stage. Then each starts a build anew, and the second rank is killed
 when the first epoch's checkpoint stands; the same command goes on, and its student is compared as the others.
@@ -55,8 +55,6 @@ max_drop = 1.0
 PYTHON = shlex.quote(sys.executable)
 LAUNCHERS = {
     "torchrun": f"{PYTHON} -m torch.distributed.run --nproc-per-node 2",
-    "accelerate launch": f"{PYTHON} -m accelerate.commands.launch --cpu --num_processes 2 --num_machines 1"
-    " --mixed_precision no --dynamo_backend no",
     "srun": "srun --ntasks 2",
 }
 # What srun starts is a program; the others start a module of Python's.
