@@ -3,10 +3,11 @@
     apt install slurm-wlm    # a cluster of this machine alone will do; without ``srun`` its rows are left out
     python benchmarks/launchers.py [--work FOLDER]
 
-Two processes each of ``torchrun`` and ``srun`` (on CPUs ``accelerate launch`` starts several by MPI alone): told to ``edgekd build`` (``--launch``), and as
-what starts it. Compared with a build in one process: the largest difference of a weight of the fp32 file, over the
-largest of its tensor's, and the values of every stage. Then each starts a build anew, and the second rank is killed
-when the first epoch's checkpoint stands; the same command goes on, and its student is compared as the others.
+Two processes each of ``torchrun`` and ``srun`` (on CPUs ``accelerate launch`` starts several by MPI alone): told to
+``edgekd build`` (``--launch``), and as what starts it. Compared with a build in one process: the largest difference of
+a weight of the file that ships, over the largest of its tensor's, and the values of every stage. Then each starts a
+build anew, and the second rank is killed when the first epoch's checkpoint stands; the same command goes on, and its
+student is compared as the others.
 """
 
 from __future__ import annotations
