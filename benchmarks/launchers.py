@@ -79,9 +79,9 @@ def environment() -> dict[str, str]:
 
 
 def student(out: Path) -> dict[str, Any]:
-    """The weights of the float file by name, and the value of every stage."""
+    """The weights of the file that ships by name, and the value of every stage."""
     report = json.loads((out / "report.json").read_text())
-    (file,) = (out / "candidates").rglob("fp32*.onnx") if (out / "candidates").is_dir() else out.rglob("*.onnx")
+    (file,) = out.rglob("*.onnx")
     weights = {one.name: numpy_helper.to_array(one) for one in onnx.load(file).graph.initializer}
     return {"weights": weights, "values": {one["name"]: one["value_validation"] for one in report["stages"]}}
 
@@ -132,7 +132,7 @@ def main() -> None:
         if shutil.which(shlex.split(LAUNCHERS[launcher])[0]) is None:
             continue
         for number, starts in enumerate((False, True)):
-            out = work.resolve() / f"{launcher.split()[0]}-{number}"
+            out = work.resolve() / f"{launcher}-{number}"
             line = line_of(launcher, starts, out, recipe)
             code = killed(line, out) if starts else None
             subprocess.run(line, **quiet)

@@ -17,6 +17,7 @@ from edgekd.build.tokens import Order
 from edgekd.compress import Pass
 from edgekd.learn import calls, nets
 from edgekd.learn import teacher as teachers
+from edgekd.learn.answers import blocks
 from edgekd.learn.data import Dataset, grouped, taken_first
 from edgekd.learn.feed import Feed
 from edgekd.learn.flat import FlatScores, Form
@@ -106,7 +107,8 @@ def _check_gaps(dataset: Dataset, ops: preprocess.Ops) -> None:
     """Raise RecipeError where a table has missing values, and what reads it instead of its own op knows none."""
     if table_rows.op_of(dataset.preprocess) is None or table_rows.op_of(ops) is not None:
         return
-    if any(np.isnan(row).any() for split in dataset.splits.values() for row in split.x):
+    every = [split.x for split in dataset.splits.values()]
+    if any(np.isnan(np.asarray(x[rows])).any() for x in every for rows in blocks((len(x), x.shape[1]))):
         names, allowed = [op["op"] for op in ops], f"the op {table_rows.OP}, or data without missing values"
         raise RecipeError("a table with missing values", where="data.preprocess", found=names, allowed=allowed)
 

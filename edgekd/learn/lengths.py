@@ -18,7 +18,7 @@ from edgekd.base.preprocess import Spec
 from edgekd.learn import nets
 from edgekd.learn.student import Student
 
-LEAST = 3  # tokens of the shortest text: [CLS], one of a word, [SEP]
+LEAST = 3  # tokens of the shortest text: [CLS], one of a word, [SEP]; every network reads so many
 TRIED = 64  # lengths that are tried one by one; beyond, the longest is searched for by halves
 LISTED = 12
 

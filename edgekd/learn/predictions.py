@@ -17,11 +17,11 @@ from edgekd.base.preprocess import MASK, Inputs
 from edgekd.learn import ranks
 from edgekd.learn.answers import Logits
 from edgekd.learn.feed import Feed
+from edgekd.learn.lengths import LEAST
 from edgekd.learn.student import joined
 
 Tensors = tuple[Tensor, ...]
 ALIKE = 32  # texts of like length that are answered together
-SHORTEST = 3  # tokens of the shortest text: [CLS], one of a word, [SEP]; every network reads so many, see ``lengths``
 
 
 def tensors(inputs: Inputs, device: torch.device | None = None) -> Tensors:
@@ -104,6 +104,6 @@ def _by_length(scores: Callable[[Inputs], NDArray[np.float32]], x: Inputs) -> ND
     tokens = x[MASK].sum(axis=1)
     order = np.argsort(tokens, kind="stable")
     parts = np.split(order, np.arange(ALIKE, len(order), ALIKE))
-    cut = [{name: ids[part, : max(SHORTEST, tokens[part].max())] for name, ids in x.items()} for part in parts]
+    cut = [{name: ids[part, : max(LEAST, tokens[part].max())] for name, ids in x.items()} for part in parts]
     sorted_scores = np.concatenate([scores(part) for part in cut])
     return sorted_scores[np.argsort(order)]

@@ -14,6 +14,7 @@ from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn import predictions
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
+from edgekd.learn.lengths import LEAST
 from edgekd.spec.recipe import Augment
 
 WORDS = Vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"])
@@ -66,5 +67,5 @@ def test_no_text_is_padded_beyond_the_longest_that_it_is_answered_with() -> None
 def test_a_text_of_no_token_is_as_long_as_the_shortest_that_networks_read() -> None:
     module, shown = Mean(), feed([*[30] * predictions.ALIKE, *[0] * predictions.ALIKE])
     predictions.predict(module, shown, "test")
-    assert module.widths == [predictions.SHORTEST, 32]
+    assert module.widths == [LEAST, 32]
     assert {*module.tokens[0]} == {2}

@@ -62,23 +62,30 @@ def make_measurer(root: Path, *errors: BaseException) -> tuple[Measurer, Countin
 
 
 @contextmanager
-def measuring(one: Measurer) -> Iterator[None]:
-    """Measure beside what the block does, as ``serve`` does."""
+def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Work in a thread while the block runs; it is told when that is over."""
     over = threading.Event()
+    thread = threading.Thread(target=work, args=(over,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
-    def work() -> None:
-        while not over.is_set():
-            if not one.measure_next():
-                time.sleep(0.01)
 
-    thread = threading.Thread(target=work, daemon=True)
-    with one._alone(), one._beating():
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+def measure_until(over: threading.Event, one: Measurer) -> None:
+    """Measure as ``serve`` does."""
+    while not over.is_set():
+        if not one.measure_next():
+            time.sleep(0.01)
+
+
+@contextmanager
+def measuring(one: Measurer) -> Iterator[None]:
+    """Measure beside what the block does."""
+    with one._alone(), one._beating(), beside(lambda over: measure_until(over, one)):
+        yield
 
 
 @contextmanager

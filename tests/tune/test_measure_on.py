@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from edgekd.runtime.measurer import Measurer
 from edgekd.runtime.runners import LocalRunner
 from edgekd.spec import recipe as recipes
 from edgekd.tune import search, trial
+from tests.runtime.test_shared_folder import beside, measure_until
 
 TUNE = '\n[tune]\n"student.model.width" = { choices = [4, 5] }\n'
 CUTS = ("teacher.model.width=8", "student.model.width=6", "compress=[]")
@@ -46,24 +46,16 @@ class Dying(LocalRunner):
 @contextlib.contextmanager
 def measuring(folder: Path, *measurers: Dying) -> Iterator[None]:
     """Measure beside what the block does; when one is killed, the next begins."""
-    over = threading.Event()
 
-    def work() -> None:
+    def work(over: threading.Event) -> None:
         for runner in measurers:
             one = Measurer(folder)
             one.runner = runner
             with contextlib.suppress(Killed), one._alone(), one._beating():
-                while not over.is_set():
-                    if not one.measure_next():
-                        time.sleep(0.01)
+                measure_until(over, one)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
+    with beside(work):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,21 +23,11 @@ from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._role_files import RoleFiles, fingerprint
 from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._table_labels import places_by_split
+from edgekd.learn.data._table_lines import Line
 from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair
 from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
 
 ENDINGS = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
-
-
-class Line(NamedTuple):
-    """The cells of a line; its number from 1, of several lines the last one's; and, where the texts stay in the file,
-    its first byte and the one behind its last.
-    """
-
-    number: int
-    start: int
-    stop: int
-    cells: list[str]
 
 
 @dataclass(frozen=True)
@@ -294,7 +283,7 @@ def _lines(path: Path, where: str, lazy: bool) -> Iterator[Line]:
     """The lines of a file, the header first."""
     if _is_csv(path):
         for row in _table_lines.lines_of(path, ",", where):
-            yield Line(row.number, row.start, row.stop, [cell.strip() for cell in row.cells])
+            yield row._replace(cells=[cell.strip() for cell in row.cells])
         return
     lines = streamed(path, where) if lazy else whole(path, where)
     for number, (start, line) in enumerate(lines, start=1):

@@ -26,12 +26,12 @@ class ConstantRow:
     """
 
     def __call__(self, model: ir.Model) -> None:
-        for node in list(model.graph):
-            row = _row(node) if node.op_type == "Gather" else None
+        for node in [node for node in model.graph if node.op_type == "Gather"]:
             out = node.outputs[0]
             added = [(add, place) for add, place in out.uses() if add.op_type == "Add"]
             added = [(add, place) for add, place in added if _same_shape(add.inputs[1 - place], out)]
-            if row is None or not added:
+            row = _row(node) if added else None
+            if row is None:
                 continue
             value = add_constant(model.graph, f"{out.name}_row", row)
             for add, place in added:
@@ -40,23 +40,27 @@ class ConstantRow:
 
 
 def _row(gather: ir.Node) -> NDArray[np.generic] | None:
-    """(D,): what a lookup of one row gives everywhere; None where the table is no constant, or the rows are many."""
-    table, index = _table(gather.inputs[0]), _filled(gather.inputs[1])
-    if table is None or table.ndim != 2 or index is None or attribute_int(gather, "axis", 0) != 0:
+    """(D,): what a lookup of one row gives everywhere; None where the table is no constant, or the rows are many.
+
+    The table is of floats, or of 8 bits with one scale.
+    """
+    index = _filled(gather.inputs[1])
+    if index is None or attribute_int(gather, "axis", 0) != 0:
         return None
-    return table[index]
+    dq = producer(gather.inputs[0])
+    table = constant(gather.inputs[0] if dq is None else dq.inputs[0])
+    if table is None or table.ndim != 2:
+        return None
+    if dq is None:
+        return table[index] if table.dtype == np.float32 else None
+    return _restored(table[index], dq) if dq.op_type == "DequantizeLinear" else None
 
 
-def _table(value: ir.Value | None) -> NDArray[np.generic] | None:
-    """A constant of floats, or what one of 8 bits with one scale is restored to."""
-    array, dq = constant(value), producer(value)
-    if array is not None:
-        return array if array.dtype == np.float32 else None
-    if dq is None or dq.op_type != "DequantizeLinear":
-        return None
-    codes, scale, *zeros = (constant(one) for one in dq.inputs)
+def _restored(codes: NDArray[np.generic], dq: ir.Node) -> NDArray[np.float32] | None:
+    """What codes of one scale stand for."""
+    scale, *zeros = (constant(one) for one in dq.inputs[1:])
     zero = zeros[0] if zeros else np.int32(0)
-    if codes is None or scale is None or zero is None or scale.size != 1 or scale.dtype != np.float32:
+    if scale is None or zero is None or scale.size != 1 or scale.dtype != np.float32:
         return None
     return (codes.astype(np.int32) - zero.reshape(-1)[0].astype(np.int32)).astype(np.float32) * scale.reshape(-1)[0]
 
