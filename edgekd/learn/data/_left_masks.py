@@ -5,14 +5,20 @@ A network's answers to validation and test, which are larger than their masks, a
 
 from __future__ import annotations
 
+import itertools
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.learn.data._arrow import Unpacked
+from edgekd.learn.data._base import Split
+from edgekd.learn.data._masks import Fitting, Pair, stacked
+from edgekd.tasks import At, Numbered, Task
 
 NUMBERS = 2**16  # that a pixel may be in a file of masks
 PIXELS = 2**22  # that are looked at together
@@ -84,6 +90,60 @@ class LeftMasks:
 
     def _parts(self) -> Iterator[NDArray[np.uint16]]:
         return (self._numbers[rows] for rows in _in_parts(self._rows, self.shape))
+
+
+def read(
+    fitting: Fitting, pairs: Iterable[Pair], count: int, role: str, where: str, is_left: Callable[[int], bool]
+) -> AnyArray:
+    """(N, H, W) int32, the masks of a split, or those of train left in a file.
+
+    Args:
+        count: N, how many pairs there are, at least 1.
+        where: the labels of the split, for errors.
+        is_left: whether masks of so many bytes are left in a file.
+
+    Raises:
+        DataError: as ``Fitting.each`` does, or masks in memory take more than is meant.
+    """
+    masks = fitting.each(pairs)
+    first = next(masks)
+    masks = itertools.chain([first], masks)
+    if role == "train" and is_left(8 * count * first.size):
+        return cast("AnyArray", left(masks, f"{role}.masks"))
+    return stacked(masks, count, where)
+
+
+def numbered(masks: Mapping[str, AnyArray], names: tuple[str, ...] | None, task: Task, at: At, where: str) -> Numbered:
+    """Class names and labels, see ``Task.numbered``. Of masks that are left in a file the task is shown those that hold
+    all their numbers, which are numbered alike in the others.
+    """
+    train = masks["train"]
+    if not isinstance(train, LeftMasks):
+        return task.numbered(masks, names, at, where)
+    examples = train.examples()
+
+    def at_example(role: str, i: int) -> str:
+        return at(role, int(examples[i]) if role == "train" else i)
+
+    of_examples = task.numbered({**masks, "train": np.asarray(train[examples])}, names, at_example, where)
+    classes = train.classes_by(of_examples.labels["train"], examples)
+    return of_examples._replace(labels={**of_examples.labels, "train": cast("AnyArray", train.counted_as(classes))})
+
+
+def of_training_alone(splits: Mapping[str, Split], lazy: object) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """The splits, of which none but train has masks left in a file; and a note where it has and nobody asked for that.
+
+    Args:
+        lazy: see ``Reading``.
+    """
+    kept = dict(splits)
+    for role in ("validation", "test"):
+        if isinstance(kept[role].y, LeftMasks):
+            kept[role] = replace(kept[role], y=np.asarray(kept[role].y))
+    if lazy != "auto" or not isinstance(kept["train"].y, LeftMasks):
+        return kept, ()
+    what = "the training masks would take more than a quarter of this machine's memory"
+    return kept, (f"{what}: they are decoded into a file beside the cache (data.lazy)",)
 
 
 def left(masks: Iterable[NDArray[np.int32]], name: str) -> LeftMasks:

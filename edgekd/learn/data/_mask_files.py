@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from edgekd.base import units
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _folders
+from edgekd.learn.data import _files, _folders, _left_masks
 from edgekd.learn.data._base import Split
-from edgekd.learn.data._encoded import size_of
 from edgekd.learn.data._folders import Carving, Seen
-from edgekd.learn.data._left_masks import LeftMasks, left
+from edgekd.learn.data._left_masks import LeftMasks
 from edgekd.learn.data._masks import Fitting, Pair, names_of
 from edgekd.learn.data._split import CALLED, ROLES
 from edgekd.tasks import LISTED, At, Numbered, Task, named, same_name
@@ -81,7 +80,7 @@ class Wanted:
     is_left: Callable[[int], bool]
 
     def read(self, root: Path, pairs: Pairs, task: Task, role: str) -> AnyArray:
-        """(N, H, W) int32, the masks of a split, or those of train left in a file; raises as ``Fitting.read`` does."""
+        """(N, H, W) int32, the masks of a split, or those of train left in a file; raises as ``_left_masks.read``."""
 
         def each() -> Iterator[Pair]:
             for picture, mask in zip(*pairs, strict=True):
@@ -90,28 +89,12 @@ class Wanted:
                 yield Pair(shown, _files.content(root / mask, mask_place) if mask else None, place, mask_place)
 
         fitting, count = Fitting(self.values, task.unlabelled_pixel, self.size, self.fit), len(pairs.pictures)
-        place = f"data.path ({role}): {pairs.pictures[0]}"
-        height, width = self.size or size_of(_files.content(root / pairs.pictures[0], place), place)
-        if role == "train" and self.is_left(8 * count * height * width):
-            return cast("AnyArray", left(fitting.each(each()), f"{role}.masks"))
-        return fitting.read(each(), count, f"data.masks ({role})")
+        return _left_masks.read(fitting, each(), count, role, f"data.masks ({role})", self.is_left)
 
     def numbered(self, masks: Mapping[str, AnyArray], task: Task, at: At) -> Numbered:
-        """Class names and labels, see ``Task.numbered``. Of masks that are left in a file the task is shown those that
-        hold all their numbers, which are numbered alike in the others.
-        """
+        """Class names and labels, see ``Task.numbered``."""
         names = named(self.classes, "data.classes") if self.classes else names_of(self.values, task)
-        train, where = masks["train"], f"data.masks: {self.folder}"
-        if not isinstance(train, LeftMasks):
-            return task.numbered(masks, names, at, where)
-        examples = train.examples()
-
-        def at_example(role: str, i: int) -> str:
-            return at(role, int(examples[i]) if role == "train" else i)
-
-        numbered = task.numbered({**masks, "train": np.asarray(train[examples])}, names, at_example, where)
-        classes = train.classes_by(numbered.labels["train"], examples)
-        return numbered._replace(labels={**numbered.labels, "train": cast("AnyArray", train.counted_as(classes))})
+        return _left_masks.numbered(masks, names, task, at, f"data.masks: {self.folder}")
 
 
 def read(
@@ -152,8 +135,6 @@ def read(
         ids = _files.packed(of.pictures)
         splits[role] = Split(reader(ids, role), known.labels.get(role), ids=ids)
     splits, carved = _folders.carved(splits, carving)
-    for role in ("validation", "test"):
-        splits[role] = replace(splits[role], y=np.asarray(splits[role].y))
     return splits, known.names, (*known.notes, *_notes(pairs, masks, wanted, task), *carved, *seen.notes())
 
 

@@ -102,16 +102,6 @@ class Fitting:
     size: tuple[int, int] | None
     fit: str
 
-    def read(self, pairs: Iterable[Pair], count: int, where: str) -> NDArray[np.int32]:
-        """(N, H, W) of so many masks; raises as ``each`` does, and DataError where they take more than is meant."""
-        masks: NDArray[np.int32] | None = None
-        for i, mask in enumerate(self.each(pairs)):
-            if masks is None:
-                limits.check("bytes", 8 * count * mask.size, "more than likely is meant", where)
-                masks = np.empty((count, *mask.shape), np.int32)
-            masks[i] = mask
-        return np.zeros((0, 0, 0), np.int32) if masks is None else masks
-
     def each(self, pairs: Iterable[Pair]) -> Iterator[NDArray[np.int32]]:
         """(H, W) of one mask after another.
 
@@ -137,6 +127,17 @@ class Fitting:
             what, allowed = "a mask of another size than its picture", f"{size}, of {pair.picture_place}"
             raise DataError(what, where=pair.mask_place, found=mask.shape, allowed=allowed)
         return mask if self.size is None else fitted_mask(mask, self.size, self.fit, self.unlabelled, pair.mask_place)
+
+
+def stacked(masks: Iterable[NDArray[np.int32]], count: int, where: str) -> NDArray[np.int32]:
+    """(N, H, W) of so many masks of one size; raises DataError where they take more than is meant."""
+    together = np.zeros((0, 0, 0), np.int32)
+    for i, mask in enumerate(masks):
+        if not i:
+            limits.check("bytes", 8 * count * mask.size, "more than likely is meant", where)
+            together = np.empty((count, *mask.shape), np.int32)
+        together[i] = mask
+    return together
 
 
 def names_of(values: Sequence[int | str], task: Task) -> tuple[str, ...] | None:

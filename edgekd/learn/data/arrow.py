@@ -11,7 +11,7 @@ import numpy as np
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _arrow, _files, _listed_labels, _masks, _shards, _tagged, _vocabulary
+from edgekd.learn.data import _arrow, _files, _left_masks, _listed_labels, _masks, _shards, _tagged, _vocabulary
 from edgekd.learn.data._base import Dataset, Pipeline, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._clips import Clips, check_kind
@@ -134,7 +134,9 @@ class Arrow(Reading):
         shares = {"validation": self.validation, "test": self.test}
         pairs = np.arange(len(splits["train"])) // 2 if self.pair else None
         splits, carved = carve_missing(splits, shares, self.split_seed, pairs, "pair")
-        notes = (*_shards.notes(self.path, files), *notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
+        splits, told = _left_masks.of_training_alone(splits, self.lazy)
+        notes = (*_shards.notes(self.path, files), *notes, *carved, *told)
+        notes = (*notes, *self.scanned(splits, seen.add), *seen.notes())
         ops = self._ops(splits["train"])
         if tags:
             splits = {role: _tagged.split_of_tokens(split, ops[0]) for role, split in splits.items()}
@@ -223,7 +225,7 @@ class Arrow(Reading):
         labels = _listed_labels.taken(labels, names, task, at)
         for role, y in labels.items():
             check_count(rows[role].columns[0], y, f"data.path ({role}): label", task)
-        return task.numbered(labels, names or self._names_of(task), at, "data.path")
+        return _left_masks.numbered(labels, names or self._names_of(task), task, at, "data.path")
 
     def _names_of(self, task: Task) -> tuple[str, ...] | None:
         """What several columns of labels are called, or the values of masks; None: as the labels tell."""
@@ -235,9 +237,8 @@ class Arrow(Reading):
         """Of a split as they stand; of pairs (2 N, 2) with the number of the pair before, or that number alone."""
         if rows.masks is not None:
             fitting = _masks.Fitting(self.values, task.unlabelled_pixel, self.size, self.fit)
-            return fitting.read(
-                self._masked(rows, rows.masks), len(rows.columns[0]), f"data.path ({role}): {self.label}"
-            )
+            pairs, where = self._masked(rows, rows.masks), f"data.path ({role}): {self.label}"
+            return _left_masks.read(fitting, pairs, len(rows.columns[0]), role, where, self.is_left)
         numbers = np.arange(len(rows.columns[0])) // 2
         if not rows.labels:
             return numbers

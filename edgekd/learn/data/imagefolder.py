@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekd.base.arrays import Samples
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _file_table, _folders, _mask_files, _masks
+from edgekd.learn.data import _file_table, _folders, _left_masks, _mask_files, _masks
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._encoded import Seen
@@ -16,7 +16,6 @@ from edgekd.learn.data._file_table import Packed, Wanted
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._folders import Carving, Labelled
 from edgekd.learn.data._lazy import Reading
-from edgekd.learn.data._left_masks import LeftMasks
 from edgekd.learn.data._pictures import Pictures, check_geometry, check_size, pictures
 from edgekd.learn.data._role_files import fingerprint
 from edgekd.learn.data._split import check_carving, image_ops
@@ -139,10 +138,8 @@ class Imagefolder(Reading):
         splits, names, notes = _mask_files.read(
             self.path, ENDINGS, wanted, task, functools.partial(self._pictures, seen), self._carving
         )
-        if self.lazy == "auto" and isinstance(splits["train"].y, LeftMasks):
-            what = "the training masks would take more than a quarter of this machine's memory"
-            notes = (*notes, f"{what}: they are decoded into a file beside the cache (data.lazy)")
-        return splits, names, notes
+        splits, told = _left_masks.of_training_alone(splits, self.lazy)
+        return splits, names, (*notes, *told)
 
     def _by_table(self, task: Task, seen: Seen) -> Read:
         check_geometry(task, self.size, masks=False)

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _folders, _listed_labels, _masks, _shards
+from edgekd.learn.data import _files, _folders, _left_masks, _listed_labels, _masks, _shards
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._encoded import Seen
@@ -116,10 +116,12 @@ class Webdataset(Reading):
             splits[role] = Split(x, labels.get(role), ids=columns[-1])
         shares = {"validation": self.validation, "test": self.test}
         splits, carved = carve_missing(splits, shares, self.split_seed)
+        splits, told = _left_masks.of_training_alone(splits, self.lazy)
         if left_out:
             listed = ", ".join(f"{count:,} .{ending}" for ending, count in left_out.most_common(8))
             notes = (*notes, f"left out of the shards, as neither picture nor label: {listed}")
-        notes = (*_shards.notes(self.path, shards), *notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
+        notes = (*_shards.notes(self.path, shards), *notes, *carved, *told)
+        notes = (*notes, *self.scanned(splits, seen.add), *seen.notes())
         dataset = Dataset(splits["train"], splits["validation"], splits["test"], names, image_ops(255.0), notes=notes)
         return checked(dataset, f"data.path: {Path(self.path).name}", task)
 
@@ -206,19 +208,19 @@ class Webdataset(Reading):
         def at(role: str, i: int) -> str:
             return f"data.path: {rows[role].files[i]}: {rows[role].names[i]}"
 
-        labels = {role: self._labels(of, task) for role, of in rows.items()}
+        labels = {role: self._labels(of, role, task) for role, of in rows.items()}
         labels = _listed_labels.taken(labels, names, task, at)
         for role, y in labels.items():
             check_count(rows[role].names, y, f"data.path ({role}): label", task)
-        return task.numbered(
-            labels, names or _masks.names_of(self.values, task), at, f"data.path: {Path(self.path).name}"
-        )
+        names = names or _masks.names_of(self.values, task)
+        return _left_masks.numbered(labels, names, task, at, f"data.path: {Path(self.path).name}")
 
-    def _labels(self, rows: Rows, task: Task) -> AnyArray:
+    def _labels(self, rows: Rows, role: str, task: Task) -> AnyArray:
         """(N,) texts, numbers or lists, as they stand; (N, H, W) masks."""
         if rows.masks:
             fitting = _masks.Fitting(self.values, task.unlabelled_pixel, self.size, self.fit)
-            return fitting.read(self._masked(rows), len(rows.names), f"data.path: {rows.files[0]}")
+            where = f"data.path: {rows.files[0]}"
+            return _left_masks.read(fitting, self._masked(rows), len(rows.names), role, where, self.is_left)
         if {*map(type, rows.labels)} in ({float}, {int, float}):
             return np.array(rows.labels, np.float64)
         labels = np.empty(len(rows.labels), object)
