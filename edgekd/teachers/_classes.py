@@ -36,11 +36,16 @@ class Classes:
 
     def __post_init__(self) -> None:
         self._numbers = {same_name(name): i for i, name in enumerate(self.names)}
+        self._as_written: dict[str, int] = {}  # names that were asked for
         self._counts = not any(name.isascii() and name.isdigit() for name in self._numbers)
 
     def index(self, name: object) -> int | None:
         """The number of a class by its name; None: there is none of it."""
-        return self._numbers.get(same_name(str(name)))
+        text = str(name)
+        number = self._as_written.get(text)
+        if number is None and (number := self._numbers.get(same_name(text))) is not None:
+            self._as_written[text] = number
+        return number
 
     def number(self, label: object) -> int | None:
         """The number of a label: by name; a whole number where no class is called by one, too."""

@@ -6,6 +6,8 @@ answer is NaN. What is no class of which one is right (labels, values) is read a
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -14,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.errors import DataError
-from edgekd.learn.answers import Answers
+from edgekd.learn.answers import Answers, blocks
 from edgekd.learn.sparse_answers import Sparse
 from edgekd.tasks import CLASSES, Task
 from edgekd.teachers import _links
 from edgekd.teachers._base import first
+from edgekd.teachers._cells import Cells, Holds, Numbers, is_empty
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Column, Columns
 from edgekd.teachers._few import SLACK, Few, log, refuse, slack, spread, votes
@@ -26,10 +29,11 @@ from edgekd.teachers._mapped import of_array
 
 Form = Literal["", "logits", "probabilities", "log_probabilities", "labels", "top"]
 SCORES = ("logits", "probabilities", "log_probabilities")
+NUMBERS_OF = (*SCORES, "top", "top_probabilities", "top_log_probabilities")  # columns of rows or tables of numbers
+_NUMBERED = re.compile(r"(label|probability|log_probability|logprob)_\d+")
 FORMS = (*SCORES, "labels", "top")
 BY_CLASS = "a column for each class"
 Rows = NDArray[np.float32]
-Numbers = NDArray[np.float64]
 
 
 class Read(NamedTuple):
@@ -82,6 +86,14 @@ class Reader:
         read = kinds[kind]()
         return read._replace(form=read.form or kind)
 
+    def holds(self, name: str) -> Holds:
+        """What is read of a table's column of this name."""
+        if name in NUMBERS_OF:
+            return "rows"
+        if name in ("label", "labels", "top_labels") or _NUMBERED.fullmatch(name):
+            return "cells"
+        return "nothing" if self.classes.index(name) is None else "numbers"
+
     def kinds(self, columns: Columns) -> list[str]:
         """What there is to read in a file, what says most first: forms, or ``BY_CLASS``.
 
@@ -131,22 +143,27 @@ class Reader:
                 "columns of no class of the data", where=columns.where, found=first(odd), allowed=allowed, hint=hint
             )
         ordered = {index: name for name, index in indices.items() if index is not None}
-        table = np.stack([_numbers(columns, ordered[i]) for i in range(len(self.classes.names))], axis=1)
+        table = _table([_numbers(columns, ordered[i]) for i in range(len(self.classes.names))])
         form, note = self.form, None
         if form not in SCORES:
             form, why = _guessed(table, self.task)
             note = f"{columns.where}: read as {form}, as {why}; teacher.model.form says otherwise" if why else None
-        return Read(_logits(table, form, columns, self.task), note, form)
+        read = functools.partial(_logits, form=form, columns=columns, task=self.task)
+        return Read(of_array(table, np.arange(table.shape[1]), read, columns.where), note, form)
 
     def _whole(self, columns: Columns, name: str) -> Answers:
         """Of one column, a row of numbers a sample, in the classes' order or by name."""
         values, names = columns.values[name], columns.classes
+        read = functools.partial(_logits, form=name, columns=columns, task=self.task)
         if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "fiu":
             order = self.classes.order(values.shape[1], names, columns.where)
-            return of_array(values, order, lambda table: _logits(table, name, columns, self.task), columns.where)
+            return of_array(values, order, read, columns.where)
         if isinstance(values, np.ndarray) and values.dtype.kind != "O":
             shape = f"{values.dtype} {values.shape}"
             raise DataError("not (samples, classes)", where=f"{columns.where}: {name}", found=shape)
+        if isinstance(values, Cells) and (size := values.shape) is not None and len(size) == 2:
+            order, rows_of = self.classes.order(size[1], names, columns.place(0)), Numbers(size, values.numbers)
+            return of_array(rows_of, order, read, columns.where)
         rows = ((self._named(value, names, columns.place(i)), value) for i, value in enumerate(values))
         count, is_of_shares = len(self.classes.names), name != "logits" and self.task.exclusive
         if is_of_shares and any(isinstance(value, Mapping) and 0 < len(value) < count for value in values):
@@ -157,7 +174,7 @@ class Reader:
             partial = partial or (isinstance(value, Mapping) and len(classes) < max(len(value), count))
         if partial and is_of_shares:
             return self._spread(Few.of_table(table), columns, name == "log_probabilities")
-        return _logits(table, name, columns, self.task)
+        return of_array(table, np.arange(count), read, columns.where)
 
     def _named(self, value: object, names: Column | None, place: str) -> tuple[Sequence[int], Sequence[float]]:
         """The classes that a cell has numbers of, and these; none of an empty cell."""
@@ -273,12 +290,9 @@ def _listed(value: object) -> list[object]:
     )
 
 
-def is_empty(value: object) -> bool:
-    """Whether a cell holds nothing: None, an empty text, NaN."""
-    return value is None or value == "" or (isinstance(value, float) and value != value)
-
-
 def _number(value: object, place: str) -> float:
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | str | np.number):
         raise DataError("not a number", where=place, found=value)
     try:
@@ -287,9 +301,11 @@ def _number(value: object, place: str) -> float:
         raise DataError("not a number", where=place, found=value) from err
 
 
-def _numbers(columns: Columns, name: str) -> Numbers:
+def _numbers(columns: Columns, name: str) -> NDArray[np.float64] | Cells:
     """(N,) a column of numbers, NaN where a cell is empty."""
     values = columns.values[name]
+    if isinstance(values, Cells) and values.shape == (len(values),):
+        return values
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and values.ndim == 1:
         return values.astype(np.float64)
     filled = ["nan" if is_empty(value) else value for value in values]
@@ -308,19 +324,31 @@ def _is_numeric(values: Column) -> bool:
         return False
 
 
+def _table(columns: Sequence[NDArray[np.float64] | Cells]) -> Numbers:
+    """(N, K) numbers of K columns."""
+
+    def rows_of(rows: slice) -> NDArray[np.float64]:
+        parts = [column.numbers(rows) if isinstance(column, Cells) else column[rows] for column in columns]
+        return np.stack(parts, axis=1)
+
+    return Numbers((len(columns[0]), len(columns)), rows_of)
+
+
 def _guessed(table: Numbers, task: Task) -> tuple[Form, str]:
     """The form of (N, K) numbers of which nobody said it, and why; of values there is but one."""
-    rows = table[~np.isnan(table).any(axis=1)]
     if task.link == "":
         return "logits", ""
-    if not task.exclusive:
-        inside = bool(rows.size and (rows >= 0).all() and (rows <= 1).all())
-        return ("probabilities", "all lie in 0..1") if inside else ("logits", "not all lie in 0..1")
-    shares = rows.size and (rows >= 0).all() and (np.abs(rows.sum(1) - 1) <= slack(rows.shape[1])).all()
-    return ("probabilities", "all rows sum to 1") if shares else ("logits", "not all rows sum to 1")
+    are_shares, count = True, 0
+    for block in blocks(table.shape):
+        rows = table[block]
+        rows = rows[~np.isnan(rows).any(axis=1)]
+        sums = np.abs(rows.sum(1) - 1) <= slack(rows.shape[1]) if task.exclusive else rows <= 1
+        are_shares, count = are_shares and bool((rows >= 0).all() and sums.all()), count + len(rows)
+    reason = "all rows sum to 1" if task.exclusive else "all lie in 0..1"
+    return ("probabilities", reason) if are_shares and count else ("logits", f"not {reason}")
 
 
-def _logits(table: Numbers, form: str, columns: Columns, task: Task) -> Rows:
+def _logits(table: NDArray[np.float64], form: str, columns: Columns, task: Task) -> Rows:
     """(N, K) numbers of a form as logits.
 
     Raises:

@@ -12,12 +12,13 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.base.scores import answered
 from edgekd.learn.answers import Answers, Index, Logits, blocks
+from edgekd.teachers._cells import Numbers
 
 Order = NDArray[np.int64]
 Read = Callable[[NDArray[np.float64]], Logits]
 
 
-def of_array(values: AnyArray, order: Order, read: Read, where: str) -> Answers:
+def of_array(values: AnyArray | Numbers, order: Order, read: Read, where: str) -> Answers:
     """(N, K) what ``read`` makes of some columns of an array; of one that is mapped from a file it stays there.
 
     Args:
@@ -78,7 +79,7 @@ def _state(values: np.memmap) -> tuple[int, ...]:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _in_blocks(values: AnyArray, order: Order, read: Read) -> Iterator[tuple[slice, Logits]]:
+def _in_blocks(values: AnyArray | Numbers, order: Order, read: Read) -> Iterator[tuple[slice, Logits]]:
     """The logits of all rows, of which only a block is ever there in float64.
 
     Raises:
@@ -92,5 +93,5 @@ def _in_blocks(values: AnyArray, order: Order, read: Read) -> Iterator[tuple[sli
         raise
 
 
-def _numbers(values: AnyArray, order: Order) -> NDArray[np.float64]:
+def _numbers(values: AnyArray | Numbers, order: Order) -> NDArray[np.float64]:
     return np.asarray(values)[:, order].astype(np.float64)

@@ -71,15 +71,13 @@ class Matcher:
         for split, part in parts.items():
             ids = self._in_order(split, part) if part.ids is None else part.ids
             has_answer = have_answer(part.logits)
-            rows_by_id = _rows_by_id(ids, has_answer)
-            ids = list(rows_by_id)
-            several = {one: rows for one, rows in rows_by_id.items() if len(rows) > 1}
+            first_rows, several = _rows_by_id(ids, has_answer)
             means = _means(part.logits, list(several.values()), part.where, note, self.task) if several else None
-            rows_by_name |= {one: count + rows[0] for one, rows in rows_by_id.items()}
+            rows_by_name |= {one: count + row for one, row in first_rows.items()}
             rows_by_name |= {one: count + len(part.logits) + i for i, one in enumerate(several)}
             answers += [part.logits] if means is None else [part.logits, means]
             count = sum(map(len, answers))
-            if self.extra == "error" and (odd := [one for one in ids if one not in known]):
+            if self.extra == "error" and (odd := [one for one in first_rows if one not in known]):
                 hint = 'teacher.model.extra = "skip" passes over them'
                 allowed = f"such as {first(name for of in names.values() for name in of)}"
                 raise DataError("ids of no sample", where=part.where, found=first(odd), allowed=allowed, hint=hint)
@@ -129,12 +127,14 @@ class Matcher:
         return [f"{part}/{i}" if part else str(i) for i in range(len(of.logits))]
 
 
-def _rows_by_id(ids: Sequence[str], has_answer: NDArray[np.bool_]) -> dict[str, list[int]]:
-    """The rows that answer each sample."""
-    rows: dict[str, list[int]] = {}
+def _rows_by_id(ids: Sequence[str], has_answer: NDArray[np.bool_]) -> tuple[dict[str, int], dict[str, list[int]]]:
+    """The first row that answers each sample; and of those samples that several answer all rows, by the first one."""
+    first_rows: dict[str, int] = {}
+    several: dict[str, list[int]] = {}
     for i in np.flatnonzero(has_answer).tolist():
-        rows.setdefault(ids[i], []).append(i)
-    return rows
+        if (row := first_rows.setdefault(ids[i], i)) != i:
+            several.setdefault(ids[i], [row]).append(i)
+    return first_rows, dict(sorted(several.items(), key=lambda rows: rows[1][0]))
 
 
 def _means(

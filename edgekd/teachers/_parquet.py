@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgekd.base import limits
@@ -17,9 +17,11 @@ except ImportError as err:
 else:
     MISSING = None
 
+AT_ONCE = 1024  # rows that are Python's objects at once
 
-def columns(file: Path, where: str) -> dict[str, Sequence[object]]:
-    """The columns of a file as lists of Python's own values.
+
+def cells(file: Path, where: str) -> Iterator[tuple[str, list[object]]]:
+    """Column after column of some rows of a file as Python's own values, then of the next ones; of no rows first.
 
     Raises:
         UnavailableError: pyarrow is not installed. DataError: not such a file, or half of one.
@@ -34,7 +36,8 @@ def columns(file: Path, where: str) -> dict[str, Sequence[object]]:
             groups = [whole.metadata.row_group(i).total_byte_size for i in range(whole.metadata.num_row_groups)]
             most = limits.most_unpacked(packed)
             limits.check("bytes", sum(groups), "unpacks to more than likely is meant", where, most)
-            table = whole.read()
+            yield from ((name, []) for name in whole.schema_arrow.names)
+            for batch in filter(len, whole.iter_batches(AT_ONCE)):
+                yield from zip(batch.schema.names, map(pyarrow.Array.to_pylist, batch.columns), strict=True)
     except (pyarrow.ArrowException, OSError) as err:
         raise DataError(f"not a Parquet file ({str(err).partition(chr(10))[0]})", where=where) from err
-    return {name: table.column(name).to_pylist() for name in table.column_names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple
@@ -12,6 +13,7 @@ from edgekd.learn.answers import Answers, Picked, whole
 from edgekd.learn.teaching import AnswerSource, Span
 from edgekd.teachers import _columns
 from edgekd.teachers._base import Asked, check_unknown, first
+from edgekd.teachers._cells import Holds
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Columns
 from edgekd.teachers._few import slack
@@ -63,7 +65,7 @@ class Recorded:
         classes = Classes(asked.classes, asked.columns, self.unknown)
         reader = Reader(classes, self.form, self.smoothing, (self.id, IDS, *self.ignore), asked.task)
         parts, of_shares = {}, False
-        for split, columns in _columns.read(self.path, asked.where).items():
+        for split, columns in _columns.read(self.path, asked.where, functools.partial(self._holds, reader)).items():
             logits, note, form = reader.read(columns)
             parts[split] = Part(logits, self._ids(columns), columns.where)
             of_shares = of_shares or form != "logits"
@@ -79,6 +81,9 @@ class Recorded:
                 "recorded answers are of the samples as they are: all augmented views of one are taught the same"
             )
         return answers
+
+    def _holds(self, reader: Reader, column: str) -> Holds:
+        return "cells" if column in (self.id, IDS) else reader.holds(column)
 
     def _ids(self, columns: Columns) -> list[str] | None:
         name = next((name for name in (self.id, IDS) if self.id and name in columns.values), None)
@@ -142,8 +147,8 @@ def best_reading(path: str, classes: Sequence[str], where: str) -> Reading:
     Raises:
         RecipeError, DataError: no such file, half of one, or none of such answers.
     """
-    columns = next(iter(_columns.read(path, where).values()))
     reader = Reader(Classes(tuple(classes)), ignored=("id", IDS))
+    columns = next(iter(_columns.read(path, where, reader.holds).values()))
     best, *others = reader.kinds(columns)
     if best != BY_CLASS:
         return Reading(best, bool(others), ())

@@ -114,6 +114,16 @@ FILES: dict[str, Callable[[Path], Path]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(params=["whole", "in blocks"])
+def _read_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are read at once, and a few rows at a time."""
+    if request.param != "whole":
+        for module, name, size in ((_columns, "AT_ONCE", 11), (_columns, "CHARACTERS", 200), (_parquet, "AT_ONCE", 3)):
+            monkeypatch.setattr(module, name, size)
+        monkeypatch.setattr(answers, "BLOCK", 4)
+
+
+@pytest.mark.usefixtures("_read_in")
 @pytest.mark.parametrize("kind", FILES)
 def test_logits_are_the_same_numbers_in_every_file(tmp_path: Path, kind: str) -> None:
     found = read(FILES[kind](tmp_path))
@@ -155,6 +165,42 @@ def test_recorded_logits_take_little_more_than_themselves(tmp_path: Path) -> Non
     assert isinstance(logits, np.ndarray) and logits.dtype == np.float32 and peak < 2.5 * logits.nbytes
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_table_takes_little_more_than_its_numbers(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python's own objects they took 40 bytes and more each; a column that nobody reads takes nothing."""
+    for module, name, size in ((_columns, "AT_ONCE", 2_000), (_columns, "CHARACTERS", 40_000), (answers, "BLOCK", 100)):
+        monkeypatch.setattr(module, name, size)
+    values, names = RNG.standard_normal((3_000, 30)), tuple(f"class {i}" for i in range(30))
+    if kind == "csv":
+        rows = [[*row, "a text of many words " * 3 + str(i)] for i, row in enumerate(values.tolist())]
+        path = table(tmp_path / "a.csv", [*names, "text"], rows)
+    else:
+        path = lines(tmp_path / "a.jsonl", [{"logits": row, "text": "of words " * 9} for row in values.tolist()])
+    reader = _forms.Reader(Classes(names))
+    tracemalloc.start()
+    try:
+        logits = reader.read(_columns.read(str(path), "t", reader.holds)[""]).logits
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(logits, values.astype(np.float32))
+    assert peak < 3 * values.nbytes
+
+
+def test_what_is_wrong_is_told_in_one_order(tmp_path: Path) -> None:
+    """Of the whole file what is no UTF-8, then what is no table, then rows; wherever they stand."""
+    path = tmp_path / "a.csv"
+    rows = b"id,label\ntrain/0\n" + b"train/1,ant\n" * 9_000
+    for content, message in (
+        (b'train/2,"ant', r"a\.csv, line 9003: not a table"),
+        (b'train/2,"ant\ntrain/2,\xff', r"a\.csv: not UTF-8 \('utf-8' codec .* byte 0xff in position 108038: invalid"),
+        (b"", r"a\.csv, line 2: another number of cells than the header; found 1; allowed: 2"),
+    ):
+        path.write_bytes(rows + content)
+        with pytest.raises(DataError, match=message):
+            read(path)
+
+
 FORMS: dict[str, Callable[[Path], Path]] = {
     "probabilities": lambda p: lines(p / "a.jsonl", nested("probabilities", np.concatenate(list(SHARES.values())))),
     "log_probabilities": lambda p: npz(p / "a.npz", ids=EVERY, log_probabilities=log_softmax(ROWS)),
@@ -162,6 +208,7 @@ FORMS: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@pytest.mark.usefixtures("_read_in")
 @pytest.mark.parametrize("kind", FORMS)
 def test_shares_become_their_logarithms(tmp_path: Path, kind: str) -> None:
     np.testing.assert_allclose(read(FORMS[kind](tmp_path)), log_softmax(ROWS), rtol=1e-5, atol=1e-6)
@@ -207,6 +254,7 @@ TOPS: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@pytest.mark.usefixtures("_read_in")
 @pytest.mark.parametrize("kind", TOPS)
 def test_the_rest_of_the_best_few_is_spread(tmp_path: Path, kind: str) -> None:
     shares = np.exp(read(TOPS[kind](tmp_path)))
@@ -254,6 +302,7 @@ VOTES: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@pytest.mark.usefixtures("_read_in")
 @pytest.mark.parametrize("kind", VOTES)
 def test_several_labels_are_votes(tmp_path: Path, kind: str) -> None:
     path = VOTES[kind](tmp_path)
@@ -271,6 +320,7 @@ def test_one_label_is_all_of_it_by_name_or_by_number(tmp_path: Path) -> None:
         np.testing.assert_allclose(np.exp(found), np.eye(4)[labels], atol=1e-30)
 
 
+@pytest.mark.usefixtures("_read_in")
 def test_missing_answers_are_an_error_or_rows_without_one(tmp_path: Path) -> None:
     rows: list[Any] = nested("logits", ROWS)
     rows[2]["logits"] = None
@@ -355,6 +405,10 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "half of lines": (lambda p: _half(FILES["json lines"](p)), r"a\.jsonl, line \d+: no JSON"),
     "half an archive": (lambda p: _half(FILES["arrays with ids"](p)), r"a\.npz: not an \.npz file"),
     "half of parquet": (lambda p: _half(FILES["parquet"](p)), r"a\.parquet: not a Parquet file"),
+    "two columns of a name": (
+        lambda p: table(p / "a.csv", ["id", "label", "label"], [["train/0", "ant", "ant"]]), "line 1: two columns of"
+    ),
+    "two columns of a name in parquet": (lambda p: _twice(p / "a.parquet"), "two columns of this name; found 'label'"),
     "no table in a line": (lambda p: lines(p / "a.jsonl", [[1, 2]]), r"line 1: no table"),
     "a word for a number": (
         lambda p: table(p / "a.csv", ["id", *NAMES], changed(by_id(ROWS), 1, ["train/1", "x", 1, 2, 3])),
@@ -405,12 +459,21 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
 }  # fmt: skip
 
 
+def _twice(path: Path) -> Path:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as written
+
+    written.write_table(pyarrow.table([["train/0"], ["ant"], ["ant"]], names=["id", "label", "label"]), path)
+    return path
+
+
 def _half(path: Path) -> Path:
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
     return path
 
 
+@pytest.mark.usefixtures("_read_in")
 @pytest.mark.parametrize("case", WRONG)
 def test_what_does_not_fit_is_told_with_its_place(tmp_path: Path, case: str) -> None:
     write, message = WRONG[case]

@@ -7,6 +7,7 @@ from edgekd.learn.data._checks import loaded
 from edgekd.learn.data._clips import is_wav, wav_facts
 from edgekd.learn.data._encoded import looked_at
 from edgekd.learn.data._files import size_of as file_size
+from edgekd.learn.data._files import text_of as file_text
 from edgekd.learn.data._files import unpacked as file_content
 from edgekd.learn.data._hashes import remembered_in
 from edgekd.learn.data._heads import grouped
@@ -34,6 +35,7 @@ __all__ = [
     "cells_of_table",
     "file_content",
     "file_size",
+    "file_text",
     "fingerprint",
     "from_arrays",
     "from_splits",

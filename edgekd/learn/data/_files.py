@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from edgekd.base import limits
 from edgekd.base.errors import DataError
 
+UTF_8 = "utf-8-sig"  # with a mark at its start, or without
 _CHUNK = 1 << 20
 
 
@@ -101,16 +105,51 @@ def unpacked(path: Path, where: str) -> bytes:
     Raises:
         DataError: damaged, or more than ``limits.most_unpacked``.
     """
-    size = size_of(path, where, "bytes")
+    count = unpacked_size(path, where)
     if path.suffix != ".gz":
         return path.read_bytes()
+    with _unpacking(where), gzip.open(path) as file:
+        return file.read(count)
+
+
+def unpacked_size(path: Path, where: str) -> int:
+    """How many bytes ``unpacked`` gives; raises what it does."""
+    size = size_of(path, where, "bytes")
+    if path.suffix != ".gz":
+        return size
     most, count = limits.most_unpacked(size), 0
+    with _unpacking(where), gzip.open(path) as file:
+        while chunk := file.read(_CHUNK):
+            count += len(chunk)
+            limits.check("bytes", count, "unpacks to more than likely is meant", where, most)
+    return count
+
+
+@contextmanager
+def text_of(path: Path, where: str, newline: str) -> Iterator[io.TextIOBase]:
+    """The text of a file, or of what is inside of a ``.gz``, of which a part at a time is in memory.
+
+    Args:
+        newline: as ``open`` takes it: what ends a line.
+
+    Raises:
+        DataError: as ``unpacked`` does. UnicodeDecodeError: some of it is no UTF-8, of which it tells the place in the
+            whole; where a DataError is raised inside, and where it is no UTF-8 as well, this goes first.
+    """
+    unpacked_size(path, where)
+    opens = gzip.open if path.suffix == ".gz" else open
     try:
-        with gzip.open(path) as file:
-            while chunk := file.read(_CHUNK):
-                count += len(chunk)
-                limits.check("bytes", count, "unpacks to more than likely is meant", where, most)
-        with gzip.open(path) as file:
-            return file.read(count)
+        with opens(path, "rt", encoding=UTF_8, newline=newline) as text:
+            yield cast("io.TextIOBase", text)
+    except (UnicodeDecodeError, DataError):
+        unpacked(path, where).decode(UTF_8)
+        raise
+
+
+@contextmanager
+def _unpacking(where: str) -> Iterator[None]:
+    """Tell what is raised of a file that is damaged."""
+    try:
+        yield
     except (OSError, EOFError, zlib.error) as err:
         raise DataError(f"can't be read ({err})", where=where) from err

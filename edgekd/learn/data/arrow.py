@@ -134,8 +134,8 @@ class Arrow(Reading):
         shares = {"validation": self.validation, "test": self.test}
         pairs = np.arange(len(splits["train"])) // 2 if self.pair else None
         splits, carved = carve_missing(splits, shares, self.split_seed, pairs, "pair")
-        splits, told = _left_masks.of_training_alone(splits, self.lazy)
-        notes = (*_shards.notes(self.path, files), *notes, *carved, *told)
+        splits, mask_notes = _left_masks.of_training_alone(splits, self.lazy)
+        notes = (*_shards.notes(self.path, files), *notes, *carved, *mask_notes)
         notes = (*notes, *self.scanned(splits, seen.add), *seen.notes())
         ops = self._ops(splits["train"])
         if tags:

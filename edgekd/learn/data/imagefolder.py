@@ -138,8 +138,8 @@ class Imagefolder(Reading):
         splits, names, notes = _mask_files.read(
             self.path, ENDINGS, wanted, task, functools.partial(self._pictures, seen), self._carving
         )
-        splits, told = _left_masks.of_training_alone(splits, self.lazy)
-        return splits, names, (*notes, *told)
+        splits, mask_notes = _left_masks.of_training_alone(splits, self.lazy)
+        return splits, names, (*notes, *mask_notes)
 
     def _by_table(self, task: Task, seen: Seen) -> Read:
         check_geometry(task, self.size, masks=False)

@@ -116,11 +116,11 @@ class Webdataset(Reading):
             splits[role] = Split(x, labels.get(role), ids=columns[-1])
         shares = {"validation": self.validation, "test": self.test}
         splits, carved = carve_missing(splits, shares, self.split_seed)
-        splits, told = _left_masks.of_training_alone(splits, self.lazy)
+        splits, mask_notes = _left_masks.of_training_alone(splits, self.lazy)
         if left_out:
             listed = ", ".join(f"{count:,} .{ending}" for ending, count in left_out.most_common(8))
             notes = (*notes, f"left out of the shards, as neither picture nor label: {listed}")
-        notes = (*_shards.notes(self.path, shards), *notes, *carved, *told)
+        notes = (*_shards.notes(self.path, shards), *notes, *carved, *mask_notes)
         notes = (*notes, *self.scanned(splits, seen.add), *seen.notes())
         dataset = Dataset(splits["train"], splits["validation"], splits["test"], names, image_ops(255.0), notes=notes)
         return checked(dataset, f"data.path: {Path(self.path).name}", task)
