@@ -48,6 +48,13 @@ def _of_a_view(x: Tensor, a: nn.Module) -> Tensor:
     return y.mean((2, 3))
 
 
+def _masked(x: Tensor, a: nn.Module) -> Tensor:
+    """What attention masks are made of, in the types that they come in."""
+    here, there = (x > 0).to(torch.int64), x < 1
+    mask = (here.to(torch.bool) & there)[:, None, :].to(dtype=x.dtype, device=x.device)
+    return a(x.to(torch.float32)) + ((1.0 - mask) * -10.0)[:, 0]
+
+
 # What is traced once, and what again; a name says what is in it.
 ONCE = {
     "norms": (
@@ -62,9 +69,13 @@ ONCE = {
         Net(lambda x, a: a(x).reshape(-1, 5).view(-1, 5).tanh(), a=nn.Linear(8, 5)),
     ),
     "clamped": (VECTOR, nn.Sequential(nn.Linear(8, 8), nn.Hardtanh(inplace=True), nn.LayerNorm(8), nn.SiLU(True))),
+    "mask": (VECTOR, Net(_masked, a=nn.Linear(8, 8))),
+    "arithmetic": (VECTOR, Net(lambda x, a: 2 - a(x).square() + torch.rsub(x, 3, alpha=2), a=nn.Linear(8, 8))),
     "recurrent": ((None, 6, 8), Net(lambda x, a: a(x)[0][:, -1], a=nn.GRU(8, 8, batch_first=True))),
 }
 AGAIN = {
+    "a_copy": (VECTOR, Net(lambda x, a: a(x.to(torch.float32, copy=True)), a=nn.Linear(8, 5))),
+    "a_conversion_as_the_answer": (VECTOR, Net(lambda x, a: a(x).to(torch.float32), a=nn.Linear(8, 5))),
     "norm_over_the_batch": (IMAGE, nn.Sequential(conv(), nn.BatchNorm2d(4, track_running_stats=False), nn.Flatten())),
     "maps": (IMAGE, nn.Sequential(conv(), nn.AdaptiveAvgPool2d(3), nn.Flatten())),
     "such_a_shape_as_the_answer": (VECTOR, Net(lambda x, a: a(x).reshape(-1, 5), a=nn.Linear(8, 5))),
