@@ -27,6 +27,7 @@ SMALLER = {
         'teacher.model={kind="keypoint_net",width=4,stages=3,form="heat_maps"}',
         'student.model={kind="keypoint_net",width=4,stages=3,form="heat_maps"}',
         'data.made={source="made_points",size=16,train=24,validation=8,test=8}',
+        "budget.prefer='size'",  # no parts of int8 files are tried in float: those of maps are
     ],
 }
 

@@ -37,7 +37,11 @@ ALIKE = {
 NAMES = [name for name in recipe.builtins() if name not in OWN | ALIKE]
 # Without parts of int8 files in float, which other builds try: they are a third of the time.
 USUAL = ("budget.prefer='size'",)
+PICTURES = ("data.made.shape=[16,16,3]",)
 SMALLER = {
+    "attention-transfer": PICTURES,
+    "cifar10-cnn": PICTURES,
+    "cross-modal": PICTURES,
     "activity-sensors": ("teacher.model={kind='sensor_cnn', width=16, depth=2, strides=[2, 2]}", "teacher.lr=1e-2"),
 }
 
