@@ -3,7 +3,17 @@
 May import base, tasks and spec, with numpy, and scikit-learn where it has the formula.
 """
 
-from edgekd.metrics._base import Against, Labels, Metric, PerSample, Resampling, Scores, classifies
+from edgekd.metrics._base import (
+    Against,
+    Labels,
+    Metric,
+    PerSample,
+    Resampling,
+    Scores,
+    classifies,
+    correlates,
+    needs_triplets,
+)
 from edgekd.metrics._by_head import ByHead, needs_teacher, of_head
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import make_metric, metric_name, metric_of_teacher
@@ -18,9 +28,11 @@ __all__ = [
     "Resampling",
     "Scores",
     "classifies",
+    "correlates",
     "make_metric",
     "metric_name",
     "metric_of_teacher",
     "needs_teacher",
+    "needs_triplets",
     "of_head",
 ]

@@ -66,6 +66,16 @@ def sees_vectors(metric: Metric) -> bool:
     return bool(getattr(metric, "vectors", False))
 
 
+def needs_triplets(metric: Metric) -> bool:
+    """Whether a metric says nothing of data that names no triplets. It says so in ``triplets``, a ClassVar."""
+    return bool(getattr(metric, "triplets", False))
+
+
+def correlates(metric: Metric) -> bool:
+    """Whether a metric says nothing of labels that are all alike. It says so in ``correlates``, a ClassVar."""
+    return bool(getattr(metric, "correlates", False))
+
+
 class PerSample(ABC):
     """A metric that is the mean of a value of each sample."""
 

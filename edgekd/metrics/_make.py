@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import RecipeError
 from edgekd.metrics._base import Against, Metric
 from edgekd.metrics._by_head import ByHead
@@ -35,21 +36,26 @@ def make_metric(table: Mapping[str, Any], where: str = "metric") -> Metric:
     return metric
 
 
-def metric_of_teacher(metric: Metric | ByHead, tasks: Mapping[str, Task] = OF_CLASSES) -> Metric | ByHead:
+def metric_of_teacher(
+    metric: Metric | ByHead,
+    tasks: Mapping[str, Task] = OF_CLASSES,
+    labels: Mapping[str, AnyArray | None] = MappingProxyType({}),
+) -> Metric | ByHead:
     """What the teacher's own training is validated by: it has labels, and no teacher.
 
     Args:
-        tasks: of the heads.
+        tasks: of the heads; labels: of each, see ``Task.suited``.
     """
     if isinstance(metric, ByHead):
-        of_tasks = {name: _of_labels(metric.of[name], task) for name, task in tasks.items()}
+        of_tasks = {name: _of_labels(metric.of[name], task, labels.get(name)) for name, task in tasks.items()}
         return metric if of_tasks == dict(metric.of) else ByHead(of_tasks)
-    return _of_labels(metric, next(iter(tasks.values())))
+    name, task = next(iter(tasks.items()))
+    return _of_labels(metric, task, labels.get(name))
 
 
-def _of_labels(metric: Metric, task: Task) -> Metric:
-    """The metric, or where it is held against a teacher the first of its task."""
-    return metric if metric.against == "labels" else make_metric({"kind": task.metrics[0]})
+def _of_labels(metric: Metric, task: Task, labels: AnyArray | None) -> Metric:
+    """The metric, or where it is held against a teacher one of its task."""
+    return metric if metric.against == "labels" else make_metric({"kind": task.suited(labels)[1]})
 
 
 def metric_name(kind: str, labels: NDArray[np.int64] | None) -> str:

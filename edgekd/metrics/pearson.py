@@ -19,6 +19,7 @@ class Pearson:
 
     share: ClassVar[bool] = False
     normalised: ClassVar[bool] = True
+    correlates: ClassVar[bool] = True
     classifies: ClassVar[bool] = False
     against: ClassVar[Against] = "labels"
 

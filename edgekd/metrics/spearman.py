@@ -21,6 +21,7 @@ class Spearman:
 
     share: ClassVar[bool] = False
     normalised: ClassVar[bool] = True
+    correlates: ClassVar[bool] = True
     classifies: ClassVar[bool] = False
     against: ClassVar[Against] = "labels"
 

@@ -40,7 +40,9 @@ from edgekd.tasks._make import table_of_heads as table_of_heads
 from edgekd.tasks._own import PLUGIN as PLUGIN
 from edgekd.tasks._own import Unnamed as Unnamed
 from edgekd.tasks._own import path_of as path_of
+from edgekd.tasks._pairs import TRIPLET_ROLES as TRIPLET_ROLES
 from edgekd.tasks._pairs import pairs_of as pairs_of
+from edgekd.tasks._pairs import triplets_of as triplets_of
 from edgekd.tasks._predictions import Anomaly as Anomaly
 from edgekd.tasks._predictions import AnomalyMap as AnomalyMap
 from edgekd.tasks._predictions import Labels as Labels

@@ -100,7 +100,7 @@ class Task(ABC):
     row_labels: ClassVar[bool] = True
     """Whether the label of a sample is a row of K numbers, and not one."""
     pairs: ClassVar[bool] = False
-    """Whether a label is of a pair of samples: a row [pair, score], see ``together``."""
+    """Whether a label is of a pair of samples, a row [pair, score], or of a triplet, a row [triplet, role]."""
     unit: ClassVar[str] = ""
     """Of ``distance``."""
     dense: ClassVar[bool] = False
@@ -233,6 +233,14 @@ class Task(ABC):
     def fitted(self, labels: AnyArray | None) -> Task:
         """The task, knowing the training labels."""
         return self
+
+    def suited(self, labels: AnyArray | None) -> tuple[str, str]:
+        """(loss, metric): the built-in ones by which a teacher that is trained here learns such labels, and is judged.
+
+        Args:
+            labels: checked; None: whatever they are.
+        """
+        return self.label_loss, self.metrics[0]
 
     @property
     def scale(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

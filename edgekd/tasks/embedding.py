@@ -15,7 +15,7 @@ from edgekd.tasks._base import Floats, Groups, Record, Task
 from edgekd.tasks._classes import At, Numbered
 from edgekd.tasks._predictions import Vector
 
-OWN = 2  # numbers of a label: the pair, and its score
+OWN = 2  # numbers of a label: the pair and its score, or the triplet and a role
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Embedding(Task):
     Labels are pairs: every sample stands for itself, and its label names its pair by a number, which two samples of a
     split have, and says how alike the two are: a row [pair, score]. (N,) pair numbers alone say that the two belong
     together. A sample of no pair is [NaN, NaN]. Scores are held from 0, nothing in common, to 1, the same.
+
+    Or they are triplets: rows [triplet, role], with a number that an ``anchor``, a ``positive`` that is nearer to it,
+    and a ``negative`` or several share. Roles come as these words and are held as 2, 3 and 4. To what compares pairs an
+    anchor is one of score 1 with its positive, and of score 0 with each negative.
 
     Without labels a metric of pairs holds the student's cosines of a split's first and second sample, third and fourth,
     and so on against the teacher's.
@@ -36,8 +40,16 @@ class Embedding(Task):
 
     axes: ClassVar[tuple[str, ...]] = ("batch", "value")
     hub: ClassVar[Mapping[str, str]] = {**_vectors.HUB, "text": "sentence-similarity"}
-    metrics: ClassVar[tuple[str, ...]] = ("spearman", "pearson", "recall_at_k", "cosine")
-    losses: ClassVar[tuple[str, ...]] = ("cosine", "similarity_scores", "info_nce", "squared_error")
+    metrics: ClassVar[tuple[str, ...]] = ("spearman", "pearson", "recall_at_k", "triplet_accuracy", "cosine")
+    losses: ClassVar[tuple[str, ...]] = (
+        "cosine",
+        "similarity_scores",
+        "info_nce",
+        "multiple_negatives",
+        "labelled_triplets",
+        "margin_mse",
+        "squared_error",
+    )
     pairs: ClassVar[bool] = True
     label_loss: ClassVar[str] = "similarity_scores"
     program: ClassVar[str] = "values"
@@ -66,21 +78,22 @@ class Embedding(Task):
         return _vectors.unlabelled(names, self.size, where)
 
     def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
-        """See ``Task``: (N, 2) of pair and score, or (N,) of pairs."""
+        """See ``Task``: (N, 2) of pair and score, or (N,) of pairs; or (N, 2) of triplet and role."""
         known = self.unlabelled(names, where).names
         rows: dict[str, AnyArray] = {name: _pairs.of_split(of, self.scores, name, at) for name, of in labels.items()}
         return Numbered(known, rows)
 
     def check(self, labels: AnyArray, count: int, size: int, where: str) -> None:
-        """See ``Task``: (N, 2) floats, each pair's two samples in one split."""
+        """See ``Task``: (N, 2) floats, the samples of each pair and of each triplet in one split."""
         if labels.shape != (count, OWN) or labels.dtype.kind != "f":
             shape, allowed = f"{labels.dtype} {labels.shape}", f"a row [pair, score] a sample, ({count}, {OWN})"
             raise DataError("not the labels of pairs", where=where, found=shape, allowed=allowed)
-        if (alone := _pairs.first_alone(labels[:, 0])) is not None:
-            allowed = "both in one split: where validation or test is carved off, groups names what holds the pairs"
-            raise DataError(
-                "a pair of another number of samples than 2", where=where, found=f"sample {alone}", allowed=allowed
-            )
+        if (broken := _pairs.first_broken(labels)) is not None:
+            what, parts, of = "a pair of another number of samples than 2", "both", "pairs"
+            if labels[broken, 1] > 1:
+                what, parts, of = "a triplet that lacks a sample, or has one too many", "all", "triplets"
+            allowed = f"{parts} in one split: where validation or test is carved off, groups names what holds the {of}"
+            raise DataError(what, where=where, found=f"sample {broken}", allowed=allowed)
 
     def check_learned(
         self, labels: Mapping[str, AnyArray], names: Sequence[str], where: str, *, every: bool = True
@@ -91,12 +104,23 @@ class Embedding(Task):
                 "too few pairs to learn from", where=where, found=count, allowed="at least two with a score"
             )
 
+    def suited(self, labels: AnyArray | None) -> tuple[str, str]:
+        """See ``Task``: of triplets, and of pairs that all belong together, the loss looks for a sample's partner in a
+        batch: where no score is below 1, one on scores would make one vector of all.
+        """
+        if labels is None:
+            return super().suited(labels)
+        if len(_pairs.triplets_of(labels).anchor):
+            return "multiple_negatives", "triplet_accuracy"
+        scores = _pairs.pairs_of(labels).scores
+        return super().suited(labels) if (scores < 1).any() else ("multiple_negatives", "recall_at_k")
+
     def label_size(self, shape: tuple[int, ...]) -> int:
-        """See ``Task``: the pair, and its score."""
+        """See ``Task``: the pair and its score, or the triplet and the role."""
         return OWN
 
     def together(self, labels: AnyArray) -> Groups:
-        """See ``Task``: the pair."""
+        """See ``Task``: the pair, or the triplet."""
         return np.where(np.isnan(labels[:, 0]), -1, labels[:, 0]).astype(np.int64)
 
     def compared(self, scores: AnyArray, labels: AnyArray) -> tuple[AnyArray, AnyArray]:

@@ -30,12 +30,13 @@ RESPONSES = [kind for kind in KINDS if kind not in FEATURES]
 # sure an entropy is left.
 NEVER_DONE = {"cross_entropy", "ranking", "soft_cross_entropy", "binary_cross_entropy", "focal", "huber", "dice"}
 # Labels of pairs of samples: a row [pair, score].
-PAIRED = {"similarity_scores", "info_nce"}
-NEVER_DONE |= {*PAIRED, "deep_sad"}
+PAIRED = {"similarity_scores", "info_nce", "multiple_negatives", "labelled_triplets", "margin_mse"}
+TRIPLETS = {kind for kind in RESPONSES if getattr(plugins.load("losses", kind, "test"), "triplets", False)}
+NEVER_DONE |= {*PAIRED, "deep_sad"} - {"margin_mse"}
 # Those that compare maps, (N, C, H, W).
 MAPS = [kind for kind in RESPONSES if getattr(plugins.load("losses", kind, "test"), "maps", False)]
 # A matrix or a set of tuples over the batch is no mean over samples: twice the batch is another problem.
-OVER_PAIRS = {"similarity_preserving", "relational", "triplet", "contrastive", "info_nce"}
+OVER_PAIRS = {"similarity_preserving", "relational", "triplet", "contrastive", "info_nce", "multiple_negatives"}
 
 
 # Those whose labels are rows: of values, or of labels of which several apply.
@@ -49,6 +50,11 @@ def batch(seed: int = 0, count: int = 6, classes: int = 5, dtype: torch.dtype = 
     teacher = torch.randn(count, classes, *places, generator=generator, dtype=dtype)
     if kind in VALUES:
         return student, teacher, torch.randn(count, classes, generator=generator, dtype=dtype)
+    if kind in TRIPLETS:
+        number = torch.arange(count)
+        rows = torch.stack([number // 3, 2 + number % 3], dim=1).to(dtype)
+        alone = number >= count - count % 3
+        return student, teacher, rows.masked_fill(alone[:, None], torch.nan)
     if kind in PAIRED:
         pairs = torch.arange(count) // 2
         scores = torch.rand(count, generator=generator, dtype=dtype)[pairs] * 0.5 + 0.5

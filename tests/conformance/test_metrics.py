@@ -39,6 +39,8 @@ def metric(kind: str, **keys: Any) -> Any:
 
 def wanted(kind: str, labels: np.ndarray, classes: int) -> np.ndarray:
     """What a metric is held against: the labels, or the scores of a teacher that gives these answers; or values."""
+    if kind in TRIPLETS:
+        return np.stack([np.arange(len(labels)) // 4, [2, 3, 4, 4] * (len(labels) // 4)], axis=1)
     if kind in PAIRED:
         return np.stack([np.arange(len(labels)) // 2, np.ones(len(labels))], axis=1)
     if kind in POINTS:  # of an extent that is not 0
@@ -49,7 +51,9 @@ def wanted(kind: str, labels: np.ndarray, classes: int) -> np.ndarray:
 
 POINTS = {"normalised_mean_error"}
 VALUES = {"cosine", "mae", "mse", "normalised_mean_error", "pearson", "r2", "recall_at_k", "spearman"}
-PAIRED = {"recall_at_k"}  # it is given vectors, and pairs of them
+VALUES |= {"triplet_accuracy"}
+PAIRED = {"recall_at_k", "triplet_accuracy"}  # they are given vectors, and pairs or triplets of them
+TRIPLETS = {"triplet_accuracy"}
 
 
 def test_whether_it_classifies_has_one_answer() -> None:
@@ -102,7 +106,7 @@ def test_is_the_mean_of_what_it_says_of_each_sample(kind: str) -> None:
     target = wanted(kind, labels, 4)
     each = metric(kind).per_sample(scores, target, raw)
     assert each.shape == (20,) and each.dtype == np.float64
-    assert metric(kind)(scores, target, raw) == pytest.approx(each.mean())
+    assert metric(kind)(scores, target, raw) == pytest.approx(np.nanmean(each))
     if kind in PAIRED:
         return
     alone = [metric(kind)(scores[i : i + 1], target[i : i + 1], raw[i : i + 1]) for i in range(20)]
@@ -216,6 +220,21 @@ def test_recall_looks_for_the_partner_among_other_samples_once() -> None:
     for keys in ({"k": 0}, {"positive": 1.5}):
         with pytest.raises(RecipeError, match=f"metric|{next(iter(keys))}"):
             metric("recall_at_k", **keys)
+
+
+def test_triplet_accuracy_is_the_share_of_triplets_in_order() -> None:
+    angles = np.array([0.3, 0.0, 0.2, 0.7, 0.5, 2.0, 2.1])  # positive, anchor, two negatives; an anchor that is alone
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.array([[1], [2], [3], [4], [5], [6], [7]])
+    labels = np.array([[7, 3], [7, 2], [7, 4], [7, 4], [math.nan, math.nan], [8, 2], [8, 3]])
+    accuracy = metric("triplet_accuracy")
+    assert accuracy(vectors, labels, vectors) == 0.5
+    np.testing.assert_array_equal(accuracy.per_sample(vectors, labels, vectors)[2:4], [0, 1])
+    twice = np.concatenate([np.arange(7), np.arange(4)])
+    assert accuracy(vectors[twice], labels[twice], vectors[twice]) == 0.5
+    assert accuracy(np.ones((7, 2)), labels, vectors) == 0.0, "ties do not help"
+    assert accuracy(vectors, labels[:, [0, 0]] * 0 + 1, vectors) == 0.0, "no triplet"
+    known = Evaluator(accuracy, Heads({"v": 2}, {"v": make_task({"kind": "embedding"}, "task")}))
+    assert known(vectors, labels, None, vectors) == 0.5
 
 
 def test_miou_counts_places_of_all_samples_together() -> None:

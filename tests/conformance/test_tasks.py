@@ -34,7 +34,9 @@ from edgekd.tasks import (
     certainties_of,
     kind_of,
     make_task,
+    pairs_of,
     table_of_heads,
+    triplets_of,
 )
 from edgekd.tasks.embedding import Embedding
 from edgekd.tasks.multi_label import MultiLabel
@@ -271,6 +273,50 @@ def test_pairs_are_numbered_and_their_scores_are_of_0_to_1(labels: Any, scores: 
     np.testing.assert_array_equal(groups, np.nan_to_num(np.array(held)[:, 0], nan=-1))
 
 
+def triplets(count: int, negatives: int, seed: int) -> np.ndarray:
+    """Rows as a user brings them, in any order, and a sample of no triplet."""
+    rows = [(10 * i, role) for i in range(count) for role in ("anchor", "positive", *["negative"] * negatives)]
+    rows += [("", "")]  # type: ignore[list-item]
+    return np.array(rows, object)[np.random.default_rng(seed).permutation(len(rows))]
+
+
+@given(count=st.integers(1, 6), negatives=st.integers(1, 3), seed=st.integers(0, 99), plain=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_triplets_are_held_as_roles_and_compared_as_pairs(count: int, negatives: int, seed: int, plain: bool) -> None:
+    rows = triplets(count, negatives, seed)
+    task = Embedding(size=4, scores=(1.0, 5.0))
+    labels = task.numbered({"train": rows if plain else rows.astype(str)}, None, at, "data").labels["train"]
+    task.check(labels, len(rows), 4, "data")
+    groups = task.together(labels)
+    assert labels.dtype == np.float32 and set(np.bincount(groups[groups >= 0])) == {2 + negatives}
+    words = {2: "anchor", 3: "positive", 4: "negative"}
+    assert all(words.get(held, "") == role for held, role in zip(labels[:, 1], rows[:, 1], strict=True))
+    named = triplets_of(labels)
+    assert len(named.anchor) == count * negatives == len(np.unique(named.negative))
+    for samples, role in zip(named, ("anchor", "positive", "negative"), strict=True):
+        assert (rows[samples, 1] == role).all() and (groups[samples] == groups[named.anchor]).all()
+    pairs = pairs_of(labels)
+    assert sorted(pairs.scores) == [0.0] * count * negatives + [1.0] * count
+    assert (rows[pairs.first, 1] == "anchor").all() and (rows[pairs.second[pairs.scores == 1], 1] == "positive").all()
+    twice = labels[np.tile(np.arange(len(labels)), 2)]
+    assert len(triplets_of(twice).anchor) == 2 * len(named.anchor) and len(pairs_of(twice).first) == 2 * len(
+        pairs.first
+    )
+    without = labels[labels[:, 1] != 2]
+    assert not len(pairs_of(without).first) and not len(triplets_of(without).anchor), (
+        "nobody to hold the others against"
+    )
+
+
+def test_a_loss_and_a_metric_suit_what_labels_say() -> None:
+    task, scored = Embedding(size=4), np.array([[0, 0.5], [0, 0.5], [1, 1], [1, 1]])
+    unscored, named = np.where(scored == 0.5, 1.0, scored), np.array([[0, 2], [0, 3], [0, 4.0]])
+    given = {"spearman": scored, "recall_at_k": unscored, "triplet_accuracy": named}
+    assert {metric: task.suited(labels)[1] for metric, labels in given.items()} == {metric: metric for metric in given}
+    assert [task.suited(labels)[0] for labels in (None, scored)] == ["similarity_scores"] * 2
+    assert [task.suited(labels)[0] for labels in (unscored, named)] == ["multiple_negatives"] * 2
+
+
 def test_pairs_are_compared_by_their_cosine_and_a_resample_counts_one_as_often() -> None:
     task, vectors = Embedding(size=2), np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0], [0.0, 1.0]])
     labels = np.array([[0, 0.25], [1, 0.5], [0, 0.25], [1, 0.5]])
@@ -380,6 +426,26 @@ WRONG = [
     (Embedding(), [[0, 4.0], [0, 4.0]], r"train: sample 0: a score out of range; found 4.0; .*task.scores"),
     (Embedding(), [[0, 1, 1], [0, 1, 1]], "train: sample 0: not the labels of pairs"),
     (Embedding(), np.array([["0", "x"], ["0", "x"]], object), "train: sample 0: a label that is no number; found 'x'"),
+    (
+        Embedding(),
+        np.array([["0", "anchor"], ["0", "postive"], ["0", "negative"]]),
+        "train: sample 1: no role in a triplet; found 'postive'; .*did you mean 'positive'",
+    ),
+    (
+        Embedding(),
+        np.array([["5", "anchor"], ["5", "positive"], ["6", "anchor"], ["6", "negative"], ["5", "negative"]]),
+        "train: sample 2: a triplet that lacks a sample.*found '1 anchor, 0 positive, 1 negative of triplet 6'",
+    ),
+    (
+        Embedding(),
+        np.array([["5", "anchor"], ["5", "anchor"], ["5", "positive"], ["5", "negative"]]),
+        "train: sample 0: a triplet that lacks a sample, or has one too many; found '2 anchor",
+    ),
+    (
+        Embedding(),
+        np.array([["a", "anchor"], ["a", "positive"], ["a", "negative"]]),
+        "train: sample 0: a label that is no number; found 'a'",
+    ),
 ]
 
 
@@ -416,6 +482,9 @@ def test_what_nothing_can_be_learned_of_is_refused() -> None:
         DataError, match=r"data: a pair of another number of samples than 2; found 'sample 2'; .*groups"
     ):
         Embedding().check(one[:3], 3, 3, "data")
+    named = np.array([[0, 2], [0, 3], [0, 4], [1, 2], [1, 4]], np.float32)
+    with pytest.raises(DataError, match=r"a triplet that lacks a sample.*found 'sample 3'.*holds the triplets"):
+        Embedding().check(named, 5, 3, "data")
     for scores in ([1.0, 1.0], [0.0], [5.0, 1.0]):
         with pytest.raises(RecipeError, match=r"task\.scores: (allowed are two numbers|wrong type)"):
             task_of("embedding", scores=scores)

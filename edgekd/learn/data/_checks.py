@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from edgekd.learn.data._base import Dataset, Samples, Split
 from edgekd.learn.data._lazy import Lazy, hashed
 from edgekd.learn.data._left_masks import some_of_each
 from edgekd.learn.data._split import OfSplits
-from edgekd.tasks import CLASSES, Task, named
+from edgekd.tasks import CLASSES, Task, named, triplets_of
 
 OWN = "data.source"
 SOME, NUMBERS = 1000, 2**23  # samples that a split's usual size of number is taken from, and their numbers
@@ -88,7 +88,9 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
     elif task.pairs and not dataset.heads and dataset.answers is None:  # what is judged is judged by pairs
         validation, test = (replace(one, together=_neighbours(len(one))) for one in (dataset.validation, dataset.test))
         dataset = replace(dataset, validation=validation, test=test)
-    return replace(dataset, notes=tuple(dict.fromkeys((*dataset.notes, *outside, *_repeated(dataset)))))
+    hashes = _hashes(dataset)
+    _check_negatives(dataset, task, hashes, where)
+    return replace(dataset, notes=tuple(dict.fromkeys((*dataset.notes, *outside, *_repeated(hashes)))))
 
 
 def _neighbours(count: int) -> NDArray[np.int64] | None:
@@ -250,15 +252,32 @@ def _told(x: Samples) -> str:
     return str(x.dtype) if low is None else f"{x.dtype} {low:g} to {high:g}"
 
 
-def _repeated(dataset: Dataset) -> Iterator[str]:
-    """Of each later split, how many of its samples stand in an earlier one as well, byte for byte."""
-    if dataset.train.x.dtype == np.int64:  # of a user and what it liked: the same before each of its labels
-        return
-    hashes = {
+def _hashes(dataset: Dataset) -> dict[str, AnyArray]:
+    """By split a hash of each sample; {} of a user and what it liked: the same before each of its labels."""
+    if dataset.train.x.dtype == np.int64:
+        return {}
+    return {
         name: split.x.scan.hashes if isinstance(split.x, Lazy) else hashed(np.asarray(split.x))
         for name, split in dataset.splits.items()
     }
-    for name, before in (("validation", "train"), ("test", "train"), ("test", "validation")):
+
+
+def _check_negatives(dataset: Dataset, task: Task, hashes: Mapping[str, AnyArray], where: str) -> None:
+    """Raise DataError where a negative of a triplet is its anchor or its positive, byte for byte."""
+    for role, of_split in hashes.items() if task.pairs and dataset.answers is None else ():
+        if (labels := dataset.splits[role].y) is None:
+            continue
+        anchor, positive, negative = triplets_of(labels)
+        alike = (of_split[negative] == of_split[anchor]) | (of_split[negative] == of_split[positive])
+        if alike.any():
+            what, sample = "a negative that is its anchor, or its positive", int(negative[alike.argmax()])
+            place, allowed = f"{where} ({role})", "another sample"
+            raise DataError(what, where=place, found=f"sample {sample}", allowed=allowed)
+
+
+def _repeated(hashes: Mapping[str, AnyArray]) -> Iterator[str]:
+    """Of each later split, how many of its samples stand in an earlier one as well, byte for byte."""
+    for name, before in (("validation", "train"), ("test", "train"), ("test", "validation")) if hashes else ():
         if same := int(np.isin(hashes[name], hashes[before]).sum()):
             of = f"{same:,} of {len(hashes[name]):,} {name} samples"
             note = f"{of} are the same as one of {before}, byte for byte: on new ones the figures will be lower"

@@ -21,7 +21,7 @@ from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._pictures import Pictures, check_geometry, check_size, pictures
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops, listed, sound_ops
 from edgekd.learn.data._table_labels import Names
-from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair
+from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair, labels_of_rows
 from edgekd.tasks import CLASSES, At, Numbered, Task, named
 
 ENDINGS = (".arrow", ".parquet")
@@ -33,7 +33,8 @@ class Rows:
     """The samples of a split.
 
     Attributes:
-        columns: of ``_files.span``; the last names the row. Of pairs each row is two samples, one after the other.
+        columns: of ``_files.span``; the last names the row. Of pairs each row is two samples, one after the other, of
+            triplets three or more.
         labels: as they stand, by column; none where the data has none, or where they are pictures.
         masks: columns of ``_files.span`` of labels that are pictures.
         texts: whether samples are texts, and not pictures.
@@ -65,7 +66,7 @@ class Arrow(Reading):
             of sounds where there is a ``rate``: wav files, see ``Audio``.
         label: the column of labels: numbers, names, or lists of them (of several labels, tags, points); pictures where
             they are masks; or several columns of numbers. "" where the data has none.
-        pair: the column of a second text, see ``Text``.
+        pair, negative: columns of a second text, and of a third or several, see ``Text``; or of pictures, or sounds.
         classes: names, in the order of their numbers; without them those that the file says, else those of the labels.
         values: of masks, see ``Imagefolder``.
         size: height and width that every image is resized to; absent, all must have one size.
@@ -84,6 +85,7 @@ class Arrow(Reading):
     x: str = "image"
     label: Names = "label"
     pair: str = ""
+    negative: Names = ""
     classes: tuple[str, ...] = ()
     values: tuple[int, ...] | tuple[str, ...] = ()
     size: tuple[int, int] | None = None
@@ -121,7 +123,7 @@ class Arrow(Reading):
     def load(self, task: Task = CLASSES) -> Dataset:
         """Look through every file, decode every sample once, carve off what has no file, check everything."""
         _arrow.check_installed("data.source")
-        check_pair(task, bool(self.label), self.pair)
+        check_pair(task, self.label, self.x, self.pair, self.negative)
         check_geometry(task, self.size)
         seen, files = Seen(), self._files
         rows = {role: self._read(role, of, task) for role, of in files.items()}
@@ -132,8 +134,9 @@ class Arrow(Reading):
         for role, y in labels.items() if tags else ():
             _tagged.check_counts(splits[role].x, y, rows[role].at)
         shares = {"validation": self.validation, "test": self.test}
-        pairs = np.arange(len(splits["train"])) // 2 if self.pair else None
-        splits, carved = carve_missing(splits, shares, self.split_seed, pairs, "pair")
+        by_row = np.arange(len(splits["train"])) // len(self._samples_of_row) if self.pair else None
+        by = "triplet" if self.negative else "pair"
+        splits, carved = carve_missing(splits, shares, self.split_seed, by_row, by)
         splits, mask_notes = _left_masks.of_training_alone(splits, self.lazy)
         notes = (*_shards.notes(self.path, files), *notes, *carved, *mask_notes)
         notes = (*notes, *self.scanned(splits, seen.add), *seen.notes())
@@ -148,9 +151,14 @@ class Arrow(Reading):
     def _files(self) -> dict[str, list[Path]]:
         return _shards.by_split(self.path, ENDINGS, "*.arrow or *.parquet, such as train-00000-of-00001.parquet")
 
+    @property
+    def _samples_of_row(self) -> list[str]:
+        """The columns of a row's samples."""
+        return [self.x, *filter(None, [self.pair]), *listed(self.negative)]
+
     def _read(self, role: str, files: list[Path], task: Task) -> Rows:
         """The rows of a split's files."""
-        of_labels, of_samples = listed(self.label), [self.x, *filter(None, [self.pair])]
+        of_labels, of_samples = listed(self.label), self._samples_of_row
         places, masks = [_arrow.Places() for _ in of_samples], _arrow.Places()
         labels: list[list[AnyArray]] = [[] for _ in of_labels]
         count, most, unpacked, texts = 0, self.limit if role == "train" else 0, _arrow.Unpacked(), False
@@ -170,7 +178,7 @@ class Arrow(Reading):
         if not count:
             raise DataError("an empty split", where=f"data.path ({role})", found=[file.name for file in files][:8])
         by_sample = zip(*(place.columns(most) for place in places), strict=True)
-        columns = tuple(np.stack(of, axis=1).reshape(-1) for of in by_sample)  # of pairs the second behind the first
+        columns = tuple(np.stack(of, axis=1).reshape(-1) for of in by_sample)  # a row's one behind the other
         kept = [np.concatenate(of)[: most or None] for of in labels if of]
         of_masks = masks.columns(most) if masks.parts else None
         return Rows(columns, kept, of_masks, texts, unpacked)
@@ -234,16 +242,16 @@ class Arrow(Reading):
         return _masks.names_of(self.values, task)
 
     def _labels(self, rows: Rows, role: str, task: Task, at: At) -> AnyArray:
-        """Of a split as they stand; of pairs (2 N, 2) with the number of the pair before, or that number alone."""
+        """Of a split as they stand; of pairs and triplets see ``labels_of_rows``."""
         if rows.masks is not None:
             fitting = _masks.Fitting(self.values, task.unlabelled_pixel, self.size, self.fit)
             pairs, where = self._masked(rows, rows.masks), f"data.path ({role}): {self.label}"
             return _left_masks.read(fitting, pairs, len(rows.columns[0]), role, where, self.is_left)
-        numbers = np.arange(len(rows.columns[0])) // 2
-        if not rows.labels:
-            return numbers
-        labels = _listed_labels.side_by_side(rows.labels, listed(self.label), at, role)
-        return np.stack([numbers.astype(object), np.repeat(labels, 2)], axis=1) if self.pair else labels
+        labels = _listed_labels.side_by_side(rows.labels, listed(self.label), at, role) if rows.labels else None
+        if labels is not None and not self.pair:
+            return labels
+        scores = None if labels is None else np.repeat(labels, 2).astype(object)
+        return labels_of_rows(len(rows.columns[0]), len(self._samples_of_row), scores)
 
     def _masked(self, rows: Rows, masks: tuple[AnyArray, ...]) -> Iterator[_masks.Pair]:
         """Every picture with its mask."""

@@ -22,9 +22,9 @@ from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._role_files import RoleFiles, fingerprint
 from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
-from edgekd.learn.data._table_labels import places_by_split
+from edgekd.learn.data._table_labels import Names, places_by_split
 from edgekd.learn.data._table_lines import Line
-from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair
+from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair, labels_of_rows
 from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
 
 ENDINGS = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
@@ -71,6 +71,8 @@ class Text(Reading):
             for each word, spaces between.
         pair: the column of a second text, of tasks whose labels are of pairs: each line is two samples, one after the
             other, and its label is how alike they are; without a label the two belong together.
+        negative: the column of a third text, or several, that do not belong to the first: each line is an anchor
+            (``sentence``), its positive (``pair``) and its negatives then, and has no label.
         classes: names, in the order of their numbers; without them those of the labels. See ``_classes.py``.
         vocab: at most so many tokens, learned from the training split, 100 to 1,000,000.
         tokenizer: or a folder with the vocabulary of a model: ``vocab.txt`` or ``tokenizer.json``.
@@ -82,7 +84,7 @@ class Text(Reading):
         limit: use only the first so many training samples; 0: all.
         split_seed: of the carving.
         id: the column that names each sample, for answers that were recorded elsewhere; without it they are numbered.
-            The texts of a pair ``7`` are ``7/1`` and ``7/2``.
+            The texts of a pair ``7`` are ``7/1`` and ``7/2``, its negatives ``7/3`` up.
         lazy, workers: see ``Reading``; a ``.gz`` and texts whose words have tags are held in memory, and texts need no
             workers.
     """
@@ -93,6 +95,7 @@ class Text(Reading):
     sentence: str = "sentence"
     label: str = "label"
     pair: str = ""
+    negative: Names = ""
     classes: tuple[str, ...] = ()
     vocab: int = 8000
     tokenizer: str = ""
@@ -119,7 +122,7 @@ class Text(Reading):
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Read, check, carve off what has no file, and learn the vocabulary from the training split."""
-        check_pair(task, bool(self.label), self.pair)
+        check_pair(task, self.label, self.sentence, self.pair, self.negative)
         files = self._files()
         if self.split and Path(self.path).is_dir():
             what, allowed = "a split twice: by file, and by column", "none, where each split has a file"
@@ -131,10 +134,10 @@ class Text(Reading):
             _tagged.check_counts(rows[role].texts, y, partial(_line, rows[role]))
         splits = {role: self._split(file_rows, labels.get(role), role) for role, file_rows in rows.items()}
         columns: list[AnyArray] = [np.array(names) for names in zip(*rows["train"].groups, strict=True)]
-        columns += [np.arange(len(splits["train"])) // 2] if self.pair else []
+        columns += [np.arange(len(splits["train"])) // len(self._texts_of_line)] if self.pair else []
         groups = joined(columns, len(splits["train"]), "data.groups") if columns else None
         shares = {"validation": self.validation, "test": self.test}
-        by = " and ".join((*listed(self.groups), *(["pair"] if self.pair else [])))
+        by = " and ".join((*listed(self.groups), *(["triplet" if self.negative else "pair"] if self.pair else [])))
         splits, carved = carve_missing(splits, shares, self.split_seed, groups, by)
         train = splits["train"]
         vocabulary = (
@@ -179,14 +182,19 @@ class Text(Reading):
         """The file of each split that has one."""
         return self._beside.by_role()
 
+    @property
+    def _texts_of_line(self) -> list[tuple[str, str]]:
+        """The key and the column of each text of a line."""
+        second = [("pair", self.pair)] if self.pair else []
+        return [("sentence", self.sentence), *second, *(("negative", name) for name in listed(self.negative))]
+
     def _read(self, path: Path, role: str, task: Task) -> Rows:
         where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0
         lazy = not task.dense and self._stays(path)  # tags are held against the words
         lines = _lines(path, where, lazy)
         header = next(lines, Line(1, 0, 0, [""])).cells
-        keys = [key for key in ("sentence", "pair", "label") if getattr(self, key)]
-        columns = [self._column(header, key, getattr(self, key), where) for key in keys]
-        of_texts, of_labels = columns[: 1 + bool(self.pair)], columns[1 + bool(self.pair) :]
+        of_texts = [self._column(header, key, name, where) for key, name in self._texts_of_line]
+        of_labels = [self._column(header, "label", self.label, where)] if self.label else []
         by = listed(self.groups) if role == "train" else ()
         called = [self._column(header, "id", self.id, where)] if self.id else []
         grouping = [self._column(header, "groups", name, where) for name in by]
@@ -202,6 +210,7 @@ class Text(Reading):
                 raise DataError("the header once more", where=place)
             if [cells[column] for column in of_labels] == [""] and not task.row_labels:
                 raise DataError("no label", where=place)
+            _check_negatives([cells[column] for column in of_texts], place)
             for i, column in enumerate(of_texts, start=1):
                 if not cells[column].strip():
                     raise DataError("an empty text", where=place, allowed="at least one word")
@@ -222,8 +231,7 @@ class Text(Reading):
     def _by_split(self, rows: Rows) -> dict[str, Rows]:
         """The samples of each split that a file's column says."""
         places = places_by_split(rows.parts, lambda i: f"{_line(rows, i)}: {self.split}")
-        lines = self.limit * (2 if self.pair else 1)
-        places["train"] = places["train"][: lines or None]
+        places["train"] = places["train"][: self.limit * len(self._texts_of_line) or None]
         if not places["train"]:
             raise DataError("a split without lines", where="data.path (train)", found=rows.file)
         return {role: rows.some(of) for role, of in places.items()}
@@ -257,12 +265,19 @@ class Text(Reading):
         return task.numbered(labels, names, at, f"data.path: {Path(self.path).name}")
 
     def _labels(self, rows: Rows) -> AnyArray:
-        """(N,) the label of each sample; of pairs (N, 2) with the number of the pair before, or that number alone."""
+        """(N,) the label of each sample; of pairs and triplets see ``labels_of_rows``."""
         labels = np.array(rows.labels, dtype=object)
         if not self.pair:
             return labels
-        numbers = np.arange(len(rows.lines)) // 2
-        return np.stack([numbers.astype(object), labels], axis=1) if self.label else numbers
+        return labels_of_rows(len(rows.lines), len(self._texts_of_line), labels if self.label else None)
+
+
+def _check_negatives(texts: list[str], place: str) -> None:
+    """Raise DataError where a text of a triplet is named as its anchor, or its positive, and as a negative."""
+    for text in texts[2:]:
+        if text in texts[:2]:
+            what, allowed = "a negative that is its anchor, or its positive", "another text"
+            raise DataError(what, where=place, found=text, allowed=allowed)
 
 
 def _line(rows: Rows, i: int) -> str:

@@ -24,7 +24,8 @@ class Loss(Protocol):
     "teacher", "labels" or both; what is not among them may be None, and a loss says so in its own types.
 
     Samples and places without a label, -1 or NaN, are left out of what a loss on labels gets, but of one that says
-    ``unlabelled = True``, a ClassVar: to it a label that nobody knows means something, too.
+    ``unlabelled = True``, a ClassVar: to it a label that nobody knows means something, too. One that compares triplets
+    says ``triplets = True``, a ClassVar: data that names none is refused.
     """
 
     needs: ClassVar[frozenset[str]]

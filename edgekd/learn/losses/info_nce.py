@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgekd.learn.losses._base import check_range, check_temperature
-from edgekd.learn.losses._pairs import pairs_of, unit
+from edgekd.learn.losses._pairs import candidates, unit
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class InfoNce:
     samples of each pair, Chen et al. 2020, arXiv:2002.05709, eq. 1). The margin (Yang et al. 2019, arXiv:1902.08564) is
     the teacher's own,  m_ij = margin (t_ip - t_ij),  with its cosines t: what it holds far apart has to be far apart.
     Those j that it holds as near as the partner are no negatives and do not count (Solatorio 2024, arXiv:2402.16829).
-    Only pairs whose score is at least ``positive`` are there; a batch without one gives 0.
+    Only pairs whose score is at least ``positive`` are there, and anchors with their positives; j is any other sample
+    of these, or a negative of any triplet. A batch without such a pair gives 0.
 
     Attributes:
         temperature: T, 0 < T <= 100.
@@ -40,17 +41,13 @@ class InfoNce:
         check_range("positive", self.positive, 0, 1)
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-        """student, teacher: (N, D); labels: (N, 2) of pairs and scores. A scalar >= 0."""
-        first, second, scores = pairs_of(labels)
-        rows = torch.cat([first[scores >= self.positive], second[scores >= self.positive]])
-        if not len(rows):
+        """student, teacher: (N, D); labels: (N, 2) of pairs and scores, or of triplets and roles. A scalar >= 0."""
+        queries, partner, every, itself = candidates(labels, self.positive)
+        if not len(queries):
             return student.sum() * 0.0
-        ours, theirs = unit(student)[rows], unit(teacher)[rows]
-        s, t = ours @ ours.T, theirs @ theirs.T
-        count = torch.arange(len(rows), device=s.device)
-        partner = count.roll(len(rows) // 2)
-        margins = t[count, partner][:, None] - t
-        is_partner = F.one_hot(partner, len(rows)).bool()
-        logits = ((s + self.margin * margins) / self.temperature).masked_fill((margins <= 0) & ~is_partner, -torch.inf)
-        logits = logits.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=s.device), -torch.inf)
-        return F.cross_entropy(logits, partner)
+        ours, theirs = unit(student), unit(teacher)
+        s, t = ours[queries] @ ours[every].T, theirs[queries] @ theirs[every].T
+        margins = t.gather(1, partner[:, None]) - t
+        is_partner = F.one_hot(partner, len(every)).bool()
+        logits = (s + self.margin * margins) / self.temperature
+        return F.cross_entropy(logits.masked_fill(((margins <= 0) & ~is_partner) | itself, -torch.inf), partner)

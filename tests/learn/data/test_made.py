@@ -42,6 +42,15 @@ def test_other_sizes_and_seeds_are_refused(source: str, changes: dict[str, int])
         made(source, **changes)
 
 
+def test_a_triplet_has_a_positive_that_says_more_of_its_anchor_than_any_negative() -> None:
+    dataset = made("made_pairs", negatives=2).load()
+    assert [len(split) for split in dataset.splits.values()] == [96, 160, 44]
+    for row in dataset.train.x.reshape(-1, 4):
+        anchor, positive, *negatives = ({word.partition("word")[0] for word in str(text).split()} for text in row)
+        assert 2 * len(anchor & positive) >= len(anchor) == len(positive)
+        assert all(len(anchor & negative) < len(anchor & positive) for negative in negatives)
+
+
 def test_a_tile_has_a_mask_of_its_spot_where_it_has_one() -> None:
     source = made("made_tiles", size=16, seed=2)
     labels, masks = (source.load(task) for task in (Anomaly(), AnomalyMap()))

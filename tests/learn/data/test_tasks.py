@@ -158,6 +158,86 @@ def test_what_makes_no_pairs_is_refused(tmp_path: Path, changes: Any, task: Task
         read(pairs(tmp_path, [*PAIRS[:1], ("a", " ", "1")]), Embedding(size=3, scores=(1, 5)))
 
 
+TRIPLETS = [(f"a cat {i}", f"the cat {i}", f"a dog {i}", f"no pet {i}") for i in range(24)]
+
+
+def triplets(folder: Path, rows: Sequence[tuple[str, ...]] = TRIPLETS, kind: str = "text") -> dict[str, Any]:
+    names = ("anchor", "positive", "negative", "other")
+    if kind == "arrow":
+        table = pyarrow.table({name: list(texts) for name, texts in zip(names, zip(*rows, strict=True), strict=True)})
+        parquet.write_table(table, folder / "t.parquet")
+        return {"kind": "arrow", "path": str(folder / "t.parquet"), "x": "anchor", **COLUMNS}
+    (folder / "t.csv").write_text("\n".join([",".join(names), *(",".join(row) for row in rows)]))
+    return {"kind": "text", "path": str(folder / "t.csv"), "sentence": "anchor", **COLUMNS}
+
+
+COLUMNS = {"pair": "positive", "negative": ["negative", "other"], "label": "", "vocab": 100}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", ["text", "arrow"])
+def test_a_line_of_an_anchor_a_positive_and_negatives_is_as_many_samples(tmp_path: Path, kind: str, lazy: bool) -> None:
+    dataset = read({**triplets(tmp_path, kind=kind), "lazy": lazy}, Embedding(size=3))
+    assert [len(split) for split in dataset.splits.values()] == [80, 8, 8]
+    for split in dataset.splits.values():
+        texts = np.asarray(split.x).reshape(-1, 4)
+        assert {tuple(row) for row in texts} <= {*TRIPLETS}
+        assert split.y is not None and (split.y[:, 1].reshape(-1, 4) == [2, 3, 4, 4]).all()
+        assert split.together is not None and (split.together[::4] == split.together.reshape(-1, 4).T).all()
+    assert any("in whole groups of triplet" in note for note in dataset.notes)
+    assert len(read({**triplets(tmp_path, kind=kind), "limit": 5, "test": 1}, Embedding(size=3)).train) == 12
+    one = read({**triplets(tmp_path, kind=kind), "negative": "other"}, Embedding(size=3))
+    assert [len(split) for split in one.splits.values()] == [60, 6, 6]
+
+
+@pytest.mark.parametrize("kind", ["text", "arrow"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pair": ""}, r"data\.pair: a negative without a positive; found 'none'"),
+        ({"label": "other"}, r"data\.label: triplets have no label; found 'other'; allowed: label = \"\""),
+        ({"negative": "negativ"}, r"no such column; found 'negativ'; .*did you mean 'negative'"),
+        ({"negative": "anchor"}, r"data\.negative: a column twice in a row of samples; found 'anchor'"),
+        ({"negative": ["other", "positive"]}, r"data\.negative: a column twice in a row of samples; found 'positive'"),
+        ({"negative": "", "pair": "anchor"}, r"data\.pair: a column twice"),
+    ],
+)
+def test_what_makes_no_triplets_is_refused(tmp_path: Path, kind: str, changes: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read({**triplets(tmp_path, kind=kind), **changes}, Embedding(size=3))
+
+
+def test_a_text_of_a_triplet_is_named_by_its_line(tmp_path: Path) -> None:
+    for row, message in (
+        (("a", "b", "c", ""), "an empty text"),
+        (("a", "b", "b", "c"), "a negative that is its anchor, or its positive; found 'b'"),
+    ):
+        with pytest.raises(DataError, match=rf"t\.csv, line 3: {message}"):
+            read(triplets(tmp_path, [TRIPLETS[0], row]), Embedding(size=3))
+    with pytest.raises(DataError, match=r"\(train\): a negative that is its anchor, or its positive; found 'sample 6'"):
+        read(triplets(tmp_path, [TRIPLETS[0], ("a", "b", "b", "c")] * 9, kind="arrow"), Embedding(size=3))
+    named = read({**triplets(tmp_path), "id": "other"}, Embedding(size=3)).train.names
+    assert named is not None and named[:4] == [f"{named[0][:-2]}/{part}" for part in (1, 2, 3, 4)]
+    with pytest.raises(DataError, match=r"data\.pair: the task's labels are of single texts"):
+        read(triplets(tmp_path), Regression())
+
+
+def test_triplets_of_arrays(tmp_path: Path) -> None:
+    y = np.array([[str(i // 3), ("anchor", "positive", "negative")[i % 3]] for i in range(24)])
+    x = np.random.default_rng(0).standard_normal((24, 5)).astype(np.float32)
+    table = {"kind": "npz", "path": str(tmp_path / "d.npz"), "samples": "numbers", "groups": "of", "validation": 0.3}
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:9] + 1, y_test=y[:9], of=np.arange(24) // 3)
+    dataset = read(table, Embedding(size=3))
+    assert [len(split) for split in dataset.splits.values()] == [18, 6, 9] and dataset.test.y is not None
+    assert dataset.test.y.tolist() == [[i // 3, 2 + i % 3] for i in range(9)]
+    x[5] = x[4]
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:9] + 1, y_test=y[:9], of=np.arange(24) // 3)
+    with pytest.raises(
+        DataError, match=r"\((train|validation)\): a negative that is its anchor, or its positive; found 'sample \d+'"
+    ):
+        read(table, Embedding(size=3))
+
+
 def test_pairs_of_arrays_that_carving_parts_are_refused_by_the_key_that_helps(tmp_path: Path) -> None:
     y = np.stack([np.arange(24) // 2, np.ones(24)], axis=1)
     with pytest.raises(

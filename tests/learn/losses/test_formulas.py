@@ -89,6 +89,49 @@ def test_info_nce() -> None:
             value("info_nce", S, T, PAIRED, **wrong)
 
 
+NAMED = np.array([[4, 3], [4, 2], [1, 2], [4, 4], [1, 3], [1, 4], [4, 4]])  # of 1 and 4, which has two negatives
+ORDER = [(1, 0, 3), (1, 0, 6), (2, 4, 5)]
+
+
+def test_losses_on_triplets_that_the_labels_name() -> None:
+    s, t = cosines(S), cosines(T)
+    ours, theirs = (np.array([z[a, p] - z[a, n] for a, p, n in ORDER]) for z in (s, t))
+    assert value("labelled_triplets", S, None, NAMED, margin=0.4) == close(np.maximum(0, 0.4 - ours).mean())
+    assert value("margin_mse", S, T, NAMED) == close(np.square(ours - theirs).mean())
+    for kind in ("labelled_triplets", "margin_mse"):
+        assert value(kind, S, T, PAIRED) == 0.0, "no triplet is there"
+        assert value(kind, S[1:], T[1:], NAMED[1:]) == close(
+            np.maximum(0, 0.2 - ours[2]) if kind == "labelled_triplets" else (ours[2] - theirs[2]) ** 2
+        )
+    alike = [1.0, 0.0] * 3
+    gaps = [s[a, b] - y for (a, b), y in zip([(1, 0), (1, 3), (2, 4), (2, 5), (1, 6)], [*alike[:4], 0.0], strict=True)]
+    assert value("similarity_scores", S, None, NAMED) == close(float(np.mean(np.square(gaps))))
+    with pytest.raises(RecipeError, match=r"test\.margin: allowed is 0 to 2"):
+        value("labelled_triplets", S, None, NAMED, margin=3.0)
+
+
+def test_a_partner_is_looked_for_among_the_negatives_of_all_triplets() -> None:
+    s, t, partner = cosines(S), cosines(T), {1: 0, 0: 1, 2: 4, 4: 2}
+
+    def mean(logit: Any, *, leaves_out: bool) -> float:
+        losses = []
+        for i, p in partner.items():
+            others = [j for j in range(7) if j != i and (j == p or not leaves_out or t[i, j] < t[i, p])]
+            losses.append(np.log(sum(np.exp(logit(i, j, p)) for j in others)) - logit(i, p, p))
+        return float(np.mean(losses))
+
+    plain = mean(lambda i, j, p: s[i, j] / 0.5, leaves_out=False)
+    assert value("multiple_negatives", S, None, NAMED, temperature=0.5) == close(plain)
+    guided = mean(lambda i, j, p: (s[i, j] + 0.3 * (t[i, p] - t[i, j])) / 0.5, leaves_out=True)
+    assert value("info_nce", S, T, NAMED, temperature=0.5, margin=0.3) == close(guided)
+    pairs = np.array([[0, 1.0], [0, 1.0], [1, 0.1], [1, 0.1], [2, 0.8], [2, 0.8], [9, 1.0]])
+    among, wanted = [0, 1, 4, 5], []
+    for i, p in {0: 1, 1: 0, 4: 5, 5: 4}.items():
+        wanted.append(np.log(sum(np.exp(s[i, j] / 0.05) for j in among if j != i)) - s[i, p] / 0.05)
+    assert value("multiple_negatives", S, None, pairs) == close(float(np.mean(wanted)))
+    assert value("multiple_negatives", S, None, np.where(pairs == 0.8, 0.7, pairs)[2:]) == 0.0
+
+
 def test_kl() -> None:
     assert value("kl", S, T, None, temperature=3.0) == close(9 * kl(softmax(T / 3), softmax(S / 3)))
     wanted = 4 * kl(softmax(spread(T) / 2), softmax(spread(S) / 2))
