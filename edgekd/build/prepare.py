@@ -13,6 +13,7 @@ from edgekd.build import (
     clock,
     code_keys,
     network_key,
+    pairs,
     parsed_recipe,
     planner,
     reading,
@@ -289,7 +290,9 @@ def check_student(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> N
 
 def check_labels(request: BuildRequest, shown: Views, parsed: ParsedRecipe, *, has_teacher: bool) -> None:
     """Heads without labels take teacher-only losses and a teacher that needs no training; pairs stay whole."""
-    check_batches(parsed, shown.feed, has_teacher=has_teacher)
+    schedules = schedules_of(parsed, has_teacher=has_teacher)
+    pairs.check_batches(shown.feed.together("train"), {where: one.batch_size for where, one in schedules.items()})
+    pairs.check_labels(parsed, shown.heads, shown.feed)
     heads, labels = shown.heads, shown.feed.labels("train")
     if not (missing := heads.unlabelled(labels)):
         return
@@ -306,16 +309,6 @@ def check_labels(request: BuildRequest, shown: Views, parsed: ParsedRecipe, *, h
                 raise RecipeError(what, where=where)
             allowed = "a checkpoint, or [[teachers]] with one of its own for each head"
             raise RecipeError(what, where=where, found=f"none of {', '.join(untaught)}", allowed=allowed)
-
-
-def check_batches(parsed: ParsedRecipe, feed: Feed, *, has_teacher: bool) -> None:
-    """A batch of an odd number of samples parts a pair, which losses on pairs then never see whole."""
-    if feed.together("train") is None:
-        return
-    for where, schedule in schedules_of(parsed, has_teacher=has_teacher).items():
-        if schedule.batch_size % 2:
-            place, allowed = f"{where}.batch_size", "an even number: the samples of a pair stand side by side"
-            raise RecipeError("an odd batch parts a pair", where=place, found=schedule.batch_size, allowed=allowed)
 
 
 def schedules_of(parsed: ParsedRecipe, *, has_teacher: bool) -> dict[str, Schedule]:

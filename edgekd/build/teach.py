@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from edgekd.base.arrays import AnyArray
 from edgekd.build.plan import TeachStep
 from edgekd.build.trained import Trained, stored
 from edgekd.build.workspace import Workspace
@@ -30,9 +32,11 @@ def teacher(workspace: Workspace, step: TeachStep) -> Trained:
             workspace.progress({"step": f"{step.name}: what its body gives", "epoch": None})
             module = module.around(whole.head) if isinstance(module, Rescaled) else whole.head
             feed = embedded(whole, feed, seed)
-        heads, metric = workspace.heads_of(step.name), metric_of_teacher(workspace.metric, workspace.heads.tasks)
+        heads, tasks = workspace.heads_of(step.name), workspace.heads.tasks
+        labels = {name: workspace.heads.labels_of(workspace.feed.labels("train"), name) for name in tasks}
+        metric = metric_of_teacher(workspace.metric, tasks, labels)
         job = train.TrainingJob(
-            make_terms(_losses(heads), step.name, heads),
+            make_terms(_losses(heads, labels), step.name, heads),
             feed,
             step.schedule,
             seed,
@@ -45,9 +49,9 @@ def teacher(workspace: Workspace, step: TeachStep) -> Trained:
     return stored(workspace, step, make)
 
 
-def _losses(heads: Heads) -> list[dict[str, str]]:
+def _losses(heads: Heads, labels: Mapping[str, AnyArray | None]) -> list[dict[str, str]]:
     """What a teacher learns labels by: the loss of its task, or of each output's."""
-    kinds = {name: task.label_loss for name, task in heads.tasks.items()}
+    kinds = {name: task.suited(labels[name])[0] for name, task in heads.tasks.items()}
     if len({*kinds.values()}) == 1:
         return [{"kind": next(iter(kinds.values()))}]
     return [{"kind": kind, "head": name} for name, kind in kinds.items()]
