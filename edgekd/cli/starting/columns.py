@@ -12,9 +12,13 @@ from edgekd.base.errors import DataError, EdgekdError
 from edgekd.learn.data import ROLES, cells_of_table, header_of, same_name
 from edgekd.learn.data.text import cells_of
 from edgekd.spec.recipe import Table
+from edgekd.tasks import CLASSES, Task
 
 SENTENCES = ("sentence", "text", "content", "utterance", "review", "question")
 LABELS = ("label", "labels", "class", "category", "target", "intent", "y")
+FIRST = ("anchor", "query", "question", "sentence1", "premise")
+SECOND = ("positive", "answer", "passage", "sentence2", "hypothesis")
+SCORES = ("score", "similarity", *LABELS)
 SPLITS = ("split", "splits", "subset", "partition", "set")
 QUOTED = (".csv", ".csv.gz")
 WORDS = 3  # in the middle of a column's cells: so many make a text
@@ -24,15 +28,18 @@ WHERE = "--data"
 Columns = Mapping[str, Sequence[str]]
 
 
-def of_texts(file: Path, given: frozenset[str], alone: bool) -> Table:
+def of_texts(file: Path, given: frozenset[str], alone: bool, task: Task = CLASSES) -> Table:
     """The columns of a file of texts by their names, where they are not those that the source takes anyway.
 
     Args:
         given: keys that the user says.
         alone: no file for each split lies beside it, so that a column may say them.
+        task: what the labels are.
     """
     columns = _texts_of(file)
     names = [*columns]
+    if keys := pairs(names, task, "sentence"):
+        return {**keys, **(split(columns) if alone else {})}
     text, label = usual(names, SENTENCES), usual(names, LABELS)
     if len(names) == 2:  # each is what the other is not
         text = text or next((name for name in names if name != label), None) if label else text
@@ -44,15 +51,31 @@ def of_texts(file: Path, given: frozenset[str], alone: bool) -> Table:
     return {**{key: name for key, name in keys.items() if name != key}, **(split(columns) if alone else {})}
 
 
-def holds_texts(file: Path, given: frozenset[str]) -> bool:
+def pairs(names: Sequence[str], task: Task, key: str) -> Table:
+    """The columns of pairs or triplets of texts, by their names; {}: there are none, or the task has no pairs.
+
+    Args:
+        key: what the source calls the column of first texts.
+    """
+    first, second = usual(names, FIRST), usual(names, SECOND)
+    if not task.pairs or first is None or second is None:
+        return {}
+    negatives = [name for name in names if name.lower().startswith("negative")]
+    known: Table = {"negative": negatives[0] if len(negatives) == 1 else negatives} if negatives else {}
+    return {key: first, "pair": second, **known, "label": "" if negatives else usual(names, SCORES) or ""}
+
+
+def holds_texts(file: Path, given: frozenset[str], task: Task = CLASSES) -> bool:
     """Whether a file of CSV is of texts and not of numbers and categories: where a column that is called as texts are
-    holds words, seldom the same; or a column of texts stands beside a label alone.
+    holds words, seldom the same; or a column of texts stands beside a label alone; or a task of pairs finds some.
     """
     if not file.name.lower().endswith(QUOTED):
         return False
     if {"data.sentence", "data.source"} & given:
         return "data.sentence" in given
     columns = _texts_of(file)
+    if pairs([*columns], task, "sentence"):
+        return True
     label = usual([*columns], LABELS)
     others = [name for name in columns if name not in (label, *split(columns).values())]
     text = usual(others, SENTENCES)

@@ -45,7 +45,7 @@ def table(named: str, given: frozenset[str] = frozenset(), task: Task = CLASSES)
     if path.is_dir():
         return _folder(path.resolve(), given, task)
     if path.is_file():
-        return _file(path.resolve(), given)
+        return _file(path.resolve(), given, task)
     if ":" in named:
         users = plugins.load_object(named, WHERE)
         return {"source": named} if hasattr(users, "load") else {"source": "python", "factory": named}
@@ -61,7 +61,7 @@ def _folder(folder: Path, given: frozenset[str], task: Task) -> Table:
         masks = _masks_of(folder, pictures, given)
         shown = [path for path in pictures if masks not in path.relative_to(folder).parts]
         return {"source": "imagefolder", "path": str(folder), "masks": masks, **_sizes(_contents(shown))}
-    if any(path.suffix in ARROW for path in files) and (read := _arrow(folder, given)):
+    if any(path.suffix in ARROW for path in files) and (read := _arrow(folder, given, task)):
         return read
     sounds = [path for path in files if path.suffix.lower() in SOUNDS]
     beside = [path for path in files if path.parent == folder and path.name.lower().endswith((*TEXTS, *TABLES))]
@@ -74,10 +74,10 @@ def _folder(folder: Path, given: frozenset[str], task: Task) -> Table:
     for endings in (TEXTS, TABLES):
         if named := [path for path in beside if path.name.lower().endswith(endings)]:
             train, prefix = _training(named)
-            is_text = endings == TEXTS or columns.holds_texts(train, given)
-            read_by = columns.of_texts if is_text else columns.of_table
-            source: Table = {"source": "text" if is_text else "table", "path": str(folder)}
-            return {**source, **({"prefix": prefix} if prefix else {}), **read_by(train, given, alone=False)}
+            source: Table = {"path": str(folder), **({"prefix": prefix} if prefix else {})}
+            if endings == TEXTS or columns.holds_texts(train, given, task):
+                return {"source": "text", **source, **columns.of_texts(train, given, alone=False, task=task)}
+            return {"source": "table", **source, **columns.of_table(train, given, alone=False)}
     raise DataError("no data that is known in it", where=WHERE, found=str(folder), allowed=ALLOWED)
 
 
@@ -117,7 +117,7 @@ def _listed(
     return {}
 
 
-def _arrow(path: Path, given: frozenset[str]) -> Table | None:
+def _arrow(path: Path, given: frozenset[str], task: Task) -> Table | None:
     """Pictures, sounds or texts and labels of tables of Arrow or Parquet; None: their columns are of other things."""
     read = columns_of(str(path))
     sample = next((one for holds in ("files", "texts", "words") for one in read if one.holds == holds), None)
@@ -126,6 +126,8 @@ def _arrow(path: Path, given: frozenset[str]) -> Table | None:
     others = [one.name for one in read if one is not sample]
     where = f"{WHERE}: {path.name}"
     _refuse_splits(read, path)
+    if keys := columns.pairs([one.name for one in read], task, "x"):
+        return {"source": "arrow", "path": str(path), **keys}
     table = {"source": "arrow", "path": str(path), "x": sample.name, **columns.label(others, given, where)}
     contents = [(one, f"{where}: {sample.name}") for one in sample.first if isinstance(one, bytes)]
     if not contents:
@@ -156,12 +158,12 @@ def _masks_of(folder: Path, pictures: Sequence[Path], given: frozenset[str]) -> 
     return known or ""
 
 
-def _file(path: Path, given: frozenset[str]) -> Table:
+def _file(path: Path, given: frozenset[str], task: Task) -> Table:
     name = path.name.lower()
-    if path.suffix in ARROW and "data.source" not in given and (read := _arrow(path, given)):
+    if path.suffix in ARROW and "data.source" not in given and (read := _arrow(path, given, task)):
         return read
-    if (name.endswith(TEXTS) and "data.source" not in given) or columns.holds_texts(path, given):
-        return {"source": "text", "path": str(path), **columns.of_texts(path, given, alone=True)}
+    if (name.endswith(TEXTS) and "data.source" not in given) or columns.holds_texts(path, given, task):
+        return {"source": "text", "path": str(path), **columns.of_texts(path, given, alone=True, task=task)}
     if name.endswith((*TEXTS, *TABLES)):
         return {"source": "table", "path": str(path), **columns.of_table(path, given, alone=True)}
     if name.endswith(".npz"):

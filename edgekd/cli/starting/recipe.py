@@ -143,7 +143,9 @@ def _sections(
     known: Sequence[Teacher], dataset: Dataset, task: Task, targets: Sequence[str], keys: frozenset[str]
 ) -> Table:
     first, *others = known
-    labelled = dataset.train.y is not None
+    labels = dataset.train.y
+    loss, metric = task.suited(labels)
+    of_labels = "" if labels is None else loss
     more: Table = {"teachers": [one.table for one in others]} if others else {}
     return {
         "seed": 0,
@@ -151,7 +153,8 @@ def _sections(
         "teacher": first.table,
         **more,
         "student": {"model": {} if "student.model" in keys else student(dataset, task), "epochs": 20},
-        "losses": losses(known, task, labelled=labelled),
+        **({} if metric == task.metrics[0] else {"metric": metric}),
+        "losses": losses(known, task, of_labels),
         "compress": [{"kind": "int8_qat", "epochs": 4}],
         "budget": {"max_drop": 0.02},
     }
@@ -162,6 +165,7 @@ def _ordered(table: Table) -> Table:
     known = (
         "name",
         "task",
+        "metric",
         "seed",
         "targets",
         "data",
@@ -215,13 +219,13 @@ def student(dataset: Dataset, task: Task) -> Table:
     raise UsageError("no built-in student reads such samples", where="student.model", found=sample, hint=hint)
 
 
-def losses(known: Sequence[Teacher], task: Task, *, labelled: bool) -> list[Table]:
-    """The teacher's answers by what they are; and the labels, where there are some."""
+def losses(known: Sequence[Teacher], task: Task, label_loss: str) -> list[Table]:
+    """The teacher's answers by what they are; and the labels by ``label_loss``, "": there are none."""
     says = {one.says for one in known}
     if not task.exclusive:
         soft = "kl" in task.losses
         answers: Table = {"kind": "kl", "temperature": 2.0} if soft else {"kind": task.losses[0]}
-        of_labels: list[Table] = [{"kind": task.label_loss, "weight": 0.5}] if labelled and task.label_loss else []
+        of_labels: list[Table] = [{"kind": label_loss, "weight": 0.5}] if label_loss else []
         return [{**answers, "weight": 0.5 if of_labels else 1.0}, *of_labels]
     if says == {"labels"}:
         answers = {"kind": "soft_cross_entropy", "weight": 0.9}
@@ -229,7 +233,7 @@ def losses(known: Sequence[Teacher], task: Task, *, labelled: bool) -> list[Tabl
         answers = {"kind": "kl", "temperature": 1.0, "rest": "together", "weight": 0.9}
     else:
         answers = {"kind": "kl", "temperature": 4.0, "weight": 0.9}
-    return [answers, {"kind": "cross_entropy", "weight": 0.1}] if labelled else [answers]
+    return [answers, {"kind": label_loss, "weight": 0.1}] if label_loss else [answers]
 
 
 def _from(recipe: Path, place: str) -> str:

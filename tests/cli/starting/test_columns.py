@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import csv, parquet
 
 from edgekd.base import plugins
 from edgekd.base.errors import DataError
 from edgekd.cli.starting.data import table
 from edgekd.learn.data import Dataset, loaded
+from edgekd.tasks.embedding import Embedding
 
 PARTS = ("train", "train", "train", "val", "test")
 TEXTS = [f'"a {"fine" if i % 2 else "dull"} film, number {i}"' for i in range(40)]
@@ -53,6 +55,30 @@ def test_a_column_of_splits_is_read_as_such(tmp_path: Path) -> None:
     assert "split" not in of
     with pytest.raises(DataError, match=r"line 42: split: no split; found 'rest'"):
         read(write(tmp_path / "odd.csv", "hour,wind,split,label", [*rows, "1,2,rest,0"]))
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ("anchor,positive,negative", {"sentence": "anchor", "pair": "positive", "negative": "negative", "label": ""}),
+        ("Positive,query,score", {"sentence": "query", "pair": "Positive", "label": "score"}),
+        (
+            "sentence1,sentence2,negative_1,negative_2,label",
+            {"sentence": "sentence1", "pair": "sentence2", "negative": ["negative_1", "negative_2"], "label": ""},
+        ),
+    ],
+)
+def test_pairs_and_triplets_of_texts_by_their_names(tmp_path: Path, header: str, wanted: dict[str, Any]) -> None:
+    names, task = header.split(","), Embedding(size=4)
+    rows = [",".join("0.5" if name in ("score", "label") else f"{name} {i}" for name in names) for i in range(40)]
+    of = table(str(write(tmp_path / "t.csv", header, rows)), frozenset(), task)
+    assert {key: value for key, value in of.items() if key != "path"} == {"source": "text", **wanted}
+    assert len(loaded(plugins.build("data", {"kind": of.pop("source"), **of}, "data"), task).train) % 2 == 0
+    parquet.write_table(csv.read_csv(tmp_path / "t.csv"), tmp_path / "t.parquet")
+    of = table(str(tmp_path / "t.parquet"), frozenset(), task)
+    wanted = {"x" if key == "sentence" else key: value for key, value in wanted.items()}
+    assert {key: value for key, value in of.items() if key != "path"} == {"source": "arrow", **wanted}
+    assert "pair" not in table(str(tmp_path / "t.csv"), frozenset({"data.sentence"})), "of another task"
 
 
 @pytest.mark.parametrize(

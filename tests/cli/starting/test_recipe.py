@@ -275,11 +275,11 @@ def test_a_mistake_writes_nothing(
 def test_losses_follow_what_the_teachers_say() -> None:
     scores, labels, top = Teacher({}), Teacher({}, "labels"), Teacher({}, "top")
     kinds = [
-        [one["kind"] for one in losses(known, CLASSES, labelled=labelled)]
-        for known, labelled in (([scores], True), ([labels], False), ([scores, labels], False))
+        [one["kind"] for one in losses(known, CLASSES, label_loss)]
+        for known, label_loss in (([scores], "cross_entropy"), ([labels], ""), ([scores, labels], ""))
     ]
     assert kinds == [["kl", "cross_entropy"], ["soft_cross_entropy"], ["kl"]]
-    assert losses([top, scores], CLASSES, labelled=False)[0]["rest"] == "together"
+    assert losses([top, scores], CLASSES, "")[0]["rest"] == "together"
 
 
 def test_a_student_for_each_kind_of_sample() -> None:
@@ -304,6 +304,7 @@ ANSWERS: dict[str, tuple[Source, Task, str, list[str]]] = {
     "a map of scores": (MadeTiles(size=16), AnomalyMap(), "auto_encoder", ["squared_error", "deep_sad"]),
     "tags": (MadeSlots(label="tags"), Tagging(), "tagger", ["kl", "cross_entropy"]),
     "vectors": (MadePairs(), Embedding(size=8), "embedder", ["cosine", "similarity_scores"]),
+    "vectors of triplets": (MadePairs(negatives=1), Embedding(size=8), "embedder", ["cosine", "multiple_negatives"]),
     "labels": (MadeText(), MultiLabel(), "bert", ["kl", "binary_cross_entropy"]),
     "values": (MadeTable(), Regression(), "mlp", ["squared_error", "huber"]),
 }
@@ -318,7 +319,7 @@ def test_a_student_and_losses_for_each_kind_of_answer(case: str) -> None:
     network = build(table, "student.model", feed.sample_shape, heads.width, Form(heads, feed.reads_texts))
     inputs = [torch.tensor(value) for value in feed.inputs("test", 0, 4).values()]
     assert table["kind"] == kind and network.eval()(*inputs).shape[:1] == (4,)
-    assert [one["kind"] for one in losses([Teacher({})], task, labelled=True)] == wanted
+    assert [one["kind"] for one in losses([Teacher({})], task, task.suited(dataset.train.y)[0])] == wanted
 
 
 def test_from_masks_in_a_folder_to_a_bundle_that_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
