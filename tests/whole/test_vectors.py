@@ -121,6 +121,51 @@ def test_sentences_are_vectors_of_length_1_on_every_runtime(quick: Any) -> None:
     assert 'pipeline_tag: "sentence-similarity"' in (out / "README.md").read_text()
 
 
+def test_from_triplets_to_vectors_of_an_app(tmp_path: Path) -> None:
+    """A positive lies on the line of its anchor, on either side of zero: that they are alike is learned."""
+    rng = np.random.default_rng(0)
+
+    def rows(count: int) -> np.ndarray:
+        lines = rng.standard_normal((2, count, 6))
+        ways = np.stack([lines[0], lines[0], lines[1]], axis=1) * rng.choice([-1, 1], (count, 3, 1))
+        return (ways + 0.1 * rng.standard_normal(ways.shape)).reshape(-1, 6).astype(np.float32)
+
+    arrays = {}
+    for name, count in (("train", 160), ("validation", 40), ("test", 40)):
+        arrays[f"x_{name}"] = rows(count)
+        words = ("anchor", "positive", "negative")
+        arrays[f"y_{name}"] = np.array([[str(i // 3), words[i % 3]] for i in range(3 * count)])
+    np.savez(tmp_path / "t.npz", **arrays)
+    training = {"batch_size": 12, "lr": 1e-2}
+    recipe: dict[str, Any] = {
+        "name": "triplets",
+        "task": {"kind": "embedding", "size": 8},
+        "metric": "triplet_accuracy",
+        "data": {
+            "source": "npz",
+            "path": str(tmp_path / "t.npz"),
+            "samples": "numbers",
+            "x_validation": "x_validation",
+            "y_validation": "y_validation",
+        },
+        "teacher": {"model": {"kind": "mlp", "width": 64, "depth": 2}, **training},
+        "student": {"model": {"kind": "mlp", "width": 32, "depth": 2}, **training},
+        "losses": [{"kind": "margin_mse"}, {"kind": "labelled_triplets"}, {"kind": "info_nce", "weight": 0.1}],
+        "budget": {"max_drop": 0.2},
+    }
+    where: dict[str, Any] = {"targets": ["ort-cpu"], "out": tmp_path / "out", "cache": tmp_path / "cache"}
+    report = edgekd.build(recipe, quick=True, **where)
+    edgekd.verify(tmp_path / "out")
+    (target,) = report["targets"].values()
+    shipped = next(one for one in target["candidates"] if one["name"] == target["shipped"])
+    assert report["metric"] == "triplet_accuracy" and shipped["value_test"] > 0.6
+    values = [one.values for one in edgekd.load(tmp_path / "out").predict(arrays["x_test"])]
+    vectors = np.array(values) / np.linalg.norm(values, axis=1, keepdims=True)
+    anchor, positive, negative = np.moveaxis(vectors.reshape(-1, 3, 8), 1, 0)
+    in_order = (anchor * positive).sum(1) > (anchor * negative).sum(1)
+    assert in_order.mean() == pytest.approx(shipped["value_test"], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("losses", "message"),
     [
