@@ -120,14 +120,15 @@ def _listed(
 def _arrow(path: Path, given: frozenset[str], task: Task) -> Table | None:
     """Pictures, sounds or texts and labels of tables of Arrow or Parquet; None: their columns are of other things."""
     read = columns_of(str(path))
+    if keys := columns.pairs([one.name for one in read], task, "x"):
+        _refuse_splits(read, path)
+        return {"source": "arrow", "path": str(path), **keys}
     sample = next((one for holds in ("files", "texts", "words") for one in read if one.holds == holds), None)
     if sample is None:
         return None
     others = [one.name for one in read if one is not sample]
     where = f"{WHERE}: {path.name}"
     _refuse_splits(read, path)
-    if keys := columns.pairs([one.name for one in read], task, "x"):
-        return {"source": "arrow", "path": str(path), **keys}
     table = {"source": "arrow", "path": str(path), "x": sample.name, **columns.label(others, given, where)}
     contents = [(one, f"{where}: {sample.name}") for one in sample.first if isinstance(one, bytes)]
     if not contents:
