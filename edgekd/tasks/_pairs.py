@@ -101,6 +101,8 @@ def of_split(labels: AnyArray, span: tuple[float, float], split: str, at: At) ->
         DataError: no number, a score outside of the span, a pair of one sample or of three, or of two scores, a triplet
             that lacks a sample; names the sample.
     """
+    if labels.dtype.kind == "O" and all(isinstance(row, list | tuple) and len(row) == 2 for row in labels.tolist()):
+        labels = np.array(labels.tolist(), object)
     if labels.ndim == 2 and labels.shape[1] == 2 and np.isin(_words(labels[:, 1]), [*TRIPLET_ROLES]).any():
         return _of_triplets(labels, split, at)
     table = _rows.doubles(labels, split, at)

@@ -286,6 +286,9 @@ def test_triplets_are_held_as_roles_and_compared_as_pairs(count: int, negatives:
     rows = triplets(count, negatives, seed)
     task = Embedding(size=4, scores=(1.0, 5.0))
     labels = task.numbered({"train": rows if plain else rows.astype(str)}, None, at, "data").labels["train"]
+    in_lists = np.empty(len(rows), object)
+    in_lists[:] = rows.tolist()
+    np.testing.assert_array_equal(task.numbered({"train": in_lists}, None, at, "data").labels["train"], labels)
     task.check(labels, len(rows), 4, "data")
     groups = task.together(labels)
     assert labels.dtype == np.float32 and set(np.bincount(groups[groups >= 0])) == {2 + negatives}

@@ -130,7 +130,7 @@ def test_from_triplets_to_vectors_of_an_app(tmp_path: Path) -> None:
         ways = np.stack([lines[0], lines[0], lines[1]], axis=1) * rng.choice([-1, 1], (count, 3, 1))
         return (ways + 0.1 * rng.standard_normal(ways.shape)).reshape(-1, 6).astype(np.float32)
 
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, count in (("train", 160), ("validation", 40), ("test", 40)):
         arrays[f"x_{name}"] = rows(count)
         words = ("anchor", "positive", "negative")
