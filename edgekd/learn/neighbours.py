@@ -2,8 +2,8 @@
 
 Gloo hands each operation to threads of its own and wakes them: 0.6 ms for the sum of 100 numbers of two processes, and
 a network with 20 BatchNorms asks for 44 a step. Here every rank writes its numbers into the memory, sees that the
-others have, and adds up all of them, in the order of the ranks. A rank that ended is known by its lock, which the
-system lets go of.
+others have, and adds up all of them, in the order of the ranks: as arrays of numpy, of which so few numbers take 5 us,
+as tensors 21. A rank that ended is known by its lock, which the system lets go of.
 
 Only where stores are seen in their order by other cores: x86-64 (Intel SDM, volume 3, 9.2.2).
 """
@@ -35,8 +35,6 @@ DOUBTED_S = 0.5  # after so long the others are looked after
 MEMORY = Path("/dev/shm")
 PATH = 512  # bytes of the folder's name as it is told
 
-Combine = Callable[[Tensor, Tensor], object]
-
 
 class Neighbours:
     """The ranks of one machine, and the memory between them.
@@ -52,28 +50,34 @@ class Neighbours:
         # Whose turn it is at, a rank a line; numbers of the turn after next go where this turn's are, as by then
         # everybody has read these.
         self._turns = np.frombuffer(memory, np.int64, count * LINE // 8).reshape(count, -1)[:, 0]
-        self._slots = torch.frombuffer(memory, dtype=torch.uint8, offset=count * LINE).view(2, count, SLOT)
+        self._slots = np.frombuffer(memory, np.uint8, offset=count * LINE).reshape(2, count, SLOT)
 
-    def reduce(self, tensor: Tensor, combine: Combine) -> None:
-        """Combine a contiguous tensor with those of all others, in place: ``combine(this, other)`` changes this.
+    def reduce(self, tensor: Tensor, combine: np.ufunc) -> None:
+        """Combine a contiguous tensor, of a type that numpy has, with those of all others, in place.
+
+        Args:
+            combine: of two numbers, one of the ranks before and one of the next.
 
         Raises:
             RuntimeError: another rank ended.
         """
-        for part in tensor.view(-1).split(SLOT // tensor.element_size()):
+        numbers = tensor.detach().numpy().reshape(-1)
+        slots = self._slots.view(numbers.dtype)
+        for start in range(0, len(numbers), slots.shape[2]):
+            part = numbers[start : start + slots.shape[2]]
             self._turn += 1
-            slots = self._slots[self._turn % 2, :, : part.numel() * part.element_size()].view(part.dtype)
-            slots[self._number].copy_(part)
+            by_rank = slots[self._turn % 2, :, : len(part)]
+            by_rank[self._number] = part
             self._turns[self._number] = self._turn
             self._wait()
-            part.copy_(slots[0])
-            for other in slots[1:]:
-                combine(part, other)
+            combine(by_rank[0], by_rank[1], out=part)
+            for other in by_rank[2:]:
+                combine(part, other, out=part)
 
     def _wait(self) -> None:
         """Until all are at this turn: most come within less time than it takes to be woken."""
         begun = doubted = time.perf_counter()
-        while self._turns.min() < self._turn:
+        while min(self._turns.tolist()) < self._turn:
             now = time.perf_counter()
             if now - begun < SPUN_S:
                 os.sched_yield()
@@ -81,7 +85,7 @@ class Neighbours:
             time.sleep(min((now - begun) / 10, ASLEEP_S))
             if now - doubted > DOUBTED_S:
                 doubted = now
-                if not self._alive() and self._turns.min() < self._turn:
+                if not self._alive() and min(self._turns.tolist()) < self._turn:
                     raise RuntimeError("its process is gone")
 
 

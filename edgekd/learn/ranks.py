@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch import distributed as group
@@ -213,17 +214,17 @@ def share(total: int) -> tuple[int, int]:
 
 def summed(tensor: Tensor) -> Tensor:
     """The sum over all ranks, in place."""
-    return _reduced(tensor, group.ReduceOp.SUM, Tensor.add_)
+    return _reduced(tensor, group.ReduceOp.SUM, np.add)
 
 
 def largest(tensor: Tensor) -> Tensor:
     """The element-wise maximum over all ranks, in place."""
-    return _reduced(tensor, group.ReduceOp.MAX, lambda this, other: torch.maximum(this, other, out=this))
+    return _reduced(tensor, group.ReduceOp.MAX, np.maximum)
 
 
-def _reduced(tensor: Tensor, operation: group.ReduceOp.RedOpType, combine: neighbours.Combine) -> Tensor:
+def _reduced(tensor: Tensor, operation: group.ReduceOp.RedOpType, combine: np.ufunc) -> Tensor:
     with _peers():
-        if _near is not None and tensor.device.type == "cpu":
+        if _near is not None and tensor.device.type == "cpu" and tensor.dtype != torch.bfloat16:  # numpy has none
             _near.reduce(tensor, combine)
         else:
             group.all_reduce(tensor, operation)
