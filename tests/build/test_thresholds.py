@@ -340,6 +340,19 @@ def test_samples_of_no_class_have_a_say_in_the_score() -> None:
     assert certainty(CLASSES, [one._replace(outside=strangers)], wish)["by"] == "energy"
 
 
+def test_samples_of_no_class_that_would_be_sure_count() -> None:
+    """Probability tells wrong answers best and has the larger mean of areas, but is as sure of most that are no class;
+    where no threshold passes, the areas decide.
+    """
+    rng = np.random.default_rng(0)
+    base, lead, right = rng.normal(20, 3, 1_800), rng.uniform(1, 2, 1_800), np.ones(1_800, np.int64)
+    one = rated(np.stack([base, base + lead], axis=1), np.where(lead > 1.1, right, 0))
+    strangers = np.stack([np.zeros(300), rng.uniform(0.8, 1.8, 300)], axis=1).astype(np.float32)
+    found = certainty(CLASSES, [one._replace(outside=strangers)], Abstain(agreement=0.8, by=None))
+    assert found["by"] == "energy" and found["least"] is not None
+    assert certainty(CLASSES, [one._replace(outside=strangers)], Abstain(agreement=0.9999))["by"] == "probability"
+
+
 def test_a_distance_of_too_few_samples_is_sure_of_nothing() -> None:
     one = rated(np.array([[1.0, 0.0], [2.0, 1.0]]), np.array([0, 0]))
     found = certainty(CLASSES, [one], Abstain(agreement=0.9, by="distance"))
