@@ -91,6 +91,8 @@ COLUMN = (
     Row(34, "apart_in_3d", always=False),
     # It comes behind kept_axes, which may do what it would, and redundant_clip.
     Row(35, "extremes_apart", always=False),
+    # It reads shapes, and comes behind all that read where a Reshape goes.
+    Row(36, "copied_sizes", always=False),
     # --- size ---
     # int8_linear spells out the axes of what it makes.
     Row(40, "default_attributes"),
