@@ -17,7 +17,7 @@ from typing import cast
 import torch
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import GraphModule, Node
 from torch.fx.node import Argument
 from torch.onnx._internal.exporter import _fx_passes
 from torch.onnx._internal.exporter._registration import ONNXRegistry
@@ -33,6 +33,8 @@ CHECKS = (
 )
 # Conversions, which give their input back where nothing changes.
 CONVERSIONS = (aten.to.dtype, aten.to.device, aten.to.dtype_layout)
+# Spelled otherwise: see ``_rewrite``.
+ARITHMETIC = (aten.square.default, aten.rsub.Scalar)
 # Other names of operators that are translated.
 ALIASES = {aten.__and__.Tensor: aten.bitwise_and.Tensor, aten.__or__.Tensor: aten.bitwise_or.Tensor}
 # Translated as they stand, to more than their decompositions are: a size is read from a tensor where the batch's is
@@ -111,19 +113,8 @@ def _changes_nothing(node: Node) -> bool:
     return node.target is aten.reshape.default and repr(before.meta["val"].shape) == repr(node.meta["val"].shape)
 
 
-def _square(graph: Graph, x: Argument) -> Node:
-    return graph.call_function(aten.pow.Tensor_Scalar, (x, 2))
-
-
-def _difference(graph: Graph, x: Argument, minuend: Argument, alpha: Argument = 1) -> Node:
-    return graph.call_function(aten.sub.Tensor, (minuend, x), {} if alpha == 1 else {"alpha": alpha})
-
-
-ARITHMETIC: dict[object, Callable[..., Node]] = {aten.square.default: _square, aten.rsub.Scalar: _difference}
-
-
 def _rewrite(node: Node) -> None:
-    """A node in the operators that its decomposition has."""
+    """A node in the operators that its decomposition has; it keeps its name, by which a program knows its outputs."""
     target = node.target
     if target is aten.batch_norm.default:
         given = _arguments(node)
@@ -132,32 +123,29 @@ def _rewrite(node: Node) -> None:
         with node.graph.inserting_before(node):
             norm = aten._native_batch_norm_legit_no_training.default
             outputs = node.graph.call_function(norm, tuple(cast(Argument, given[name]) for name in order))
-            outputs.meta = node.meta | {"val": (value, value.new_empty(0), value.new_empty(0))}
-            _replace(node, node.graph.call_function(operator.getitem, (outputs, 0)))
+        outputs.meta = node.meta | {"val": (value, value.new_empty(0), value.new_empty(0))}
+        _become(node, operator.getitem, outputs, 0)
     elif target is aten.adaptive_avg_pool2d.default:
-        with node.graph.inserting_before(node):
-            _replace(node, node.graph.call_function(aten.mean.dim, (node.args[0], [-1, -2], True)))
-    elif target in ARITHMETIC:
-        with node.graph.inserting_before(node):
-            _replace(node, ARITHMETIC[target](node.graph, *node.args, **node.kwargs))
+        _become(node, aten.mean.dim, node.args[0], [-1, -2], True)
+    elif target is aten.square.default:
+        _become(node, aten.pow.Tensor_Scalar, node.args[0], 2)
+    elif target is aten.rsub.Scalar:
+        given = _arguments(node)
+        scaled = {} if given["alpha"] == 1 else {"alpha": cast(Argument, given["alpha"])}
+        _become(node, aten.sub.Tensor, cast(Argument, given["other"]), node.args[0], **scaled)
     elif _changes_nothing(node):
         node.replace_all_uses_with(cast(Node, node.args[0]))
     elif target in CONVERSIONS:
-        with node.graph.inserting_before(node):
-            kept = {"dtype": node.meta["val"].dtype}
-            _replace(node, node.graph.call_function(aten._to_copy.default, (node.args[0],), kept))
+        _become(node, aten._to_copy.default, node.args[0], dtype=node.meta["val"].dtype)
     elif target in ALIASES:
         node.target = ALIASES[cast(OpOverload, target)]
     elif isinstance(target, OpOverload) and target._schema.is_mutable:
         node.target = cast(OpOverload, _fresh(target))
 
 
-def _replace(node: Node, other: Node) -> None:
-    """Another node in its place and under its name, by which a program knows its outputs."""
-    other.meta, name = dict(node.meta), node.name
-    node.replace_all_uses_with(other)
-    node.graph.erase_node(node)
-    other._rename(name)
+def _become(node: Node, target: Callable[..., object], *args: Argument, **kwargs: Argument) -> None:
+    """Another operator in a node's place."""
+    node.target, node.args, node.kwargs = target, args, kwargs
 
 
 def _arguments(node: Node) -> dict[str, object]:
