@@ -8,12 +8,13 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[2] / "edgekd"
-TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
 # Who calls a parser, and why there.
 DOORS = {
     "edgekd.runtime.backend.make": {
@@ -72,25 +73,36 @@ def calls(tree: ast.AST, module: str) -> Iterator[tuple[str, ast.Call]]:
             yield names.get(first, first) + dot + rest, node
 
 
+class Call(NamedTuple):
+    """A call: its file, what is called by its full name, and its first argument where it is written there."""
+
+    file: str
+    name: str
+    first: object
+
+
+@cache
+def every_call() -> list[Call]:
+    """All of the package, a file at a time: their trees together are some hundred MB."""
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        file = path.relative_to(ROOT).as_posix()
+        for name, call in calls(ast.parse(path.read_text()), "edgekd." + file.removesuffix(".py").replace("/", ".")):
+            first = call.args[0] if call.args else None
+            found.append(Call(file, name, first.value if isinstance(first, ast.Constant) else None))
+    return found
+
+
 def callers(called: str) -> Counter[str]:
     """By file how often something is called, by its full name."""
-    counts: Counter[str] = Counter()
-    for file, tree in TREES.items():
-        module = "edgekd." + file.removesuffix(".py").replace("/", ".")
-        counts[file] += sum(name == called for name, _ in calls(tree, module))
-    return +counts
+    return Counter(call.file for call in every_call() if call.name == called)
 
 
 def builders(family: str) -> list[str]:
     """The files that build plugins of a family from a table, once a call."""
-    places = []
-    for file, tree in TREES.items():
-        for name, call in calls(tree, ""):
-            if name == "edgekd.base.plugins.build":
-                first = call.args[0]
-                assert isinstance(first, ast.Constant), f"{file}:{call.lineno}: the family is not written there"
-                places += [file] * (first.value == family)
-    return places
+    built = [call for call in every_call() if call.name == "edgekd.base.plugins.build"]
+    assert [call.file for call in built if call.first is None] == [], "the family is not written there"
+    return [call.file for call in built if call.first == family]
 
 
 @pytest.mark.parametrize(
