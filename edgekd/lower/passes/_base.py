@@ -79,6 +79,11 @@ def attribute_int(node: ir.Node, name: str, default: int) -> int:
     return default if attribute is None else int(attribute.as_int())
 
 
+def same_size(one: object, other: object) -> bool:
+    """Whether two sizes of shapes are known to be equal: of one name, or one number."""
+    return one == other and getattr(one, "value", one) is not None
+
+
 def producer(value: ir.Value | None) -> ir.Node | None:
     """The node that gives a value; None for an input or a constant."""
     return None if value is None else value.producer()

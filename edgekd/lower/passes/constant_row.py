@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, producer
+from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, producer, same_size
 
 # What gives no number that its first input does not hold.
 MOVES = (
@@ -81,4 +81,4 @@ def _same_shape(one: ir.Value | None, other: ir.Value) -> bool:
     """Whether two values are known to be of one shape, so that neither is spread over the other."""
     if one is None or one.shape is None or other.shape is None or len(one.shape) != len(other.shape):
         return False
-    return all(a == b and getattr(a, "value", a) is not None for a, b in zip(one.shape, other.shape, strict=True))
+    return all(map(same_size, one.shape, other.shape))
