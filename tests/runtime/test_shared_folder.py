@@ -20,6 +20,7 @@ import onnx.parser
 import pytest
 
 from edgekd.base import host
+from edgekd.base.beats import beside
 from edgekd.base.errors import DeviceError, EdgekdError, IntegrityError, UsageError
 from edgekd.runtime import measurer, runners, shared_folder
 from edgekd.runtime.bench import BenchResult
@@ -61,19 +62,6 @@ def make_measurer(root: Path, *errors: BaseException) -> tuple[Measurer, Countin
     return one, runner
 
 
-@contextmanager
-def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """Work in a thread while the block runs; it is told when that is over."""
-    over = threading.Event()
-    thread = threading.Thread(target=work, args=(over,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def measure_until(over: threading.Event, one: Measurer) -> None:
     """Measure as ``serve`` does."""
     while not over.is_set():
@@ -84,7 +72,7 @@ def measure_until(over: threading.Event, one: Measurer) -> None:
 @contextmanager
 def measuring(one: Measurer) -> Iterator[None]:
     """Measure beside what the block does."""
-    with one._alone(), one._beating(), beside(lambda over: measure_until(over, one)):
+    with one._alone(), one._beating(), beside(lambda over: measure_until(over, one), "measuring"):
         yield
 
 

@@ -13,13 +13,14 @@ import pytest
 
 from edgekd import cli
 from edgekd.base import host
+from edgekd.base.beats import beside
 from edgekd.runtime.bench import BenchResult
 from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.measurer import Measurer
 from edgekd.runtime.runners import LocalRunner
 from edgekd.spec import recipe as recipes
 from edgekd.tune import search, trial
-from tests.runtime.test_shared_folder import beside, measure_until
+from tests.runtime.test_shared_folder import measure_until
 
 TUNE = '\n[tune]\n"student.model.width" = { choices = [4, 5] }\n'
 CUTS = ("teacher.model.width=8", "student.model.width=6", "compress=[]")
@@ -54,7 +55,7 @@ def measuring(folder: Path, *measurers: Dying) -> Iterator[None]:
             with contextlib.suppress(Killed), one._alone(), one._beating():
                 measure_until(over, one)
 
-    with beside(work):
+    with beside(work, "measuring"):
         yield
 
 
