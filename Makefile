@@ -20,9 +20,10 @@ check: $(VENV)/ready
 	$(BIN)/ruff format --check edgekd tests benchmarks docs
 	$(BIN)/mypy
 
-# Two workers of one thread each: twice as fast on two cores as one of two threads.
+# Two workers of one thread each: twice as fast on two cores as one of two threads. The hundreds of programs that tests
+# start read what is compiled already.
 suite: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 # The laws and the unit tests that are quick: in under a minute.
 fast: $(VENV)/ready

@@ -114,6 +114,7 @@ TESTED_ELSEWHERE = {
     "learn/data/_tokenizer.py": "tests/learn/data/test_vocabulary.py: learned ones are written and read again",
     "learn/data/_inputs.py": "tests/learn/test_calls.py: with networks that read them",
     "learn/data/_texts.py": "tests/learn/data/test_arrow.py: the source that reads them",
+    "learn/data/_unpacked.py": "tests/learn/data/test_left_masks.py: masks in a file; test_arrow.py: Parquet's values",
     "learn/data/_pictures.py": "tests/learn/data/test_lazy.py: decoded together and later",
     "learn/data/_points.py": "tests/learn/data/test_masks.py: labels of places, masks and points",
     "learn/data/_table_labels.py": "tests/learn/data/test_table.py: labels of every task, and the split of a row",

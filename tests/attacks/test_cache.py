@@ -36,7 +36,6 @@ FILES = {"model.safetensors": b"weights", "student.json": b"{}"}
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A cache with two entries."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # nine tenths of the time
     made = Store(tmp_path / "cache")
     made.put(KEY, FILES)
     made.put(OTHER, {name: data + b" of another" for name, data in FILES.items()})

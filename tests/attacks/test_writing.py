@@ -193,8 +193,6 @@ def test_an_exchange_by_two_renames_that_is_killed_is_put_back(here: Path, monke
 @pytest.mark.parametrize("kind", ["kill", "ENOSPC", "EIO", "EMFILE", "short", "lie", "flip"])
 def test_a_fault_at_any_call(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "_CHUNK", 1000)
-    for name in ("fsync", "posix_fadvise"):  # they would be nine tenths of the time
-        monkeypatch.setattr(os, name, lambda *_: None)
     tally = injection.Tally()
     for number, primitive in enumerate(primitives.drawn(number_of := len(kind))):
         root = tmp_path / f"{number}"

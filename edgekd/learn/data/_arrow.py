@@ -9,19 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
-from edgekd.base.disk import disk
 from edgekd.base.errors import DataError, UnavailableError
-from edgekd.learn.data import _files, _hashes
+from edgekd.learn.data import _files
+from edgekd.learn.data._unpacked import Unpacked
 
 try:
     import pyarrow
@@ -83,28 +82,6 @@ class Places:
             for column, values_of in zip(columns, (*of_part, at.starts, at.sizes, names), strict=True):
                 column.append(values_of)
         return tuple(np.concatenate(column)[: most or None] for column in columns)
-
-
-class Unpacked:
-    """The file of values that lie in no file as they are; gone when nobody holds this any more."""
-
-    def __init__(self) -> None:
-        self._stack = contextlib.ExitStack()
-        self._file: IO[bytes] | None = None
-        self.size = 0
-        weakref.finalize(self, self._stack.close)
-
-    def add(self, data: memoryview, name: str) -> tuple[Path, int]:
-        """Write bytes; the file, and the first one's place in it. ``name``: of a column."""
-        if self._file is None:
-            folder = self._stack.enter_context(_hashes.folder_for("unpacked"))
-            self._file = self._stack.enter_context((folder / name).open("wb", buffering=0))
-        path, start = Path(self._file.name), self.size
-        with disk(path):
-            while len(data):
-                count = self._file.write(data)
-                self.size, data = self.size + count, data[count:]
-        return path, start
 
 
 def check_installed(where: str) -> None:

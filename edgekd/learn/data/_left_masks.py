@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
-from edgekd.learn.data._arrow import Unpacked
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._masks import Fitting, Pair, stacked
+from edgekd.learn.data._unpacked import Unpacked
 from edgekd.tasks import At, Numbered, Task
 
 NUMBERS = 2**16  # that a pixel may be in a file of masks

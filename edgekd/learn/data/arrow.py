@@ -22,6 +22,7 @@ from edgekd.learn.data._pictures import Pictures, check_geometry, check_size, pi
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops, listed, sound_ops
 from edgekd.learn.data._table_labels import Names
 from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair, labels_of_rows
+from edgekd.learn.data._unpacked import Unpacked
 from edgekd.tasks import CLASSES, At, Numbered, Task, named
 
 ENDINGS = (".arrow", ".parquet")
@@ -45,7 +46,7 @@ class Rows:
     labels: list[AnyArray]
     masks: tuple[AnyArray, ...] | None
     texts: bool
-    keeps: _arrow.Unpacked
+    keeps: Unpacked
 
     def at(self, i: int) -> str:
         """What an error calls a sample."""
@@ -161,7 +162,7 @@ class Arrow(Reading):
         of_labels, of_samples = listed(self.label), self._samples_of_row
         places, masks = [_arrow.Places() for _ in of_samples], _arrow.Places()
         labels: list[list[AnyArray]] = [[] for _ in of_labels]
-        count, most, unpacked, texts = 0, self.limit if role == "train" else 0, _arrow.Unpacked(), False
+        count, most, unpacked, texts = 0, self.limit if role == "train" else 0, Unpacked(), False
         for part in self._parts(files, [*of_samples, *of_labels]):
             texts = _arrow.holds_texts(part.batch.column(0))
             for column, name in enumerate(of_samples):
