@@ -24,6 +24,7 @@ WORDS = "{kind='keyword_cnn',width=16,depth=2,rate=8000,hop=160,high=3000.0}"
 NOT_MIXED = "budget.prefer='size'"
 # Settings of quick builds.
 SMALLER = {
+    "digits": _small.DIGITS,
     "bert-distilbert": _small.TEXTS,
     "tiny-text": (
         "teacher.model={kind='bert', width=32, layers=2, heads=2, positions=64}",
@@ -149,7 +150,7 @@ def quick(shared: Shared) -> Callable[[str], Built]:
     def built(name: str) -> Built:
         settings, more = SMALLER.get(name, ()), ("--explain",) if name == "multi-task" else ()
         line = ("build", name, "--quick", "--target", "ort-cpu", "--target", "openvino", *more)
-        line += tuple(part for setting in settings for part in ("--set", setting))
+        line += _small.line_of(settings)
 
         def make(folder: Path) -> None:
             own = ("--keep-candidates", "--out", str(folder / "out"), "--cache", str(folder / "cache"))

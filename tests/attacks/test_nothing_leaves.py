@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import _watched as watched
 import pytest
@@ -23,22 +25,38 @@ time.sleep(float(sys.argv[3]))
 """
 
 
-@pytest.mark.parametrize("target", ["ort-cpu", "openvino"])
-def test_no_file_is_left_and_no_host_is_asked(target: str, digits: Path, tmp_path: Path) -> None:
-    home, temporary, told = tmp_path / "home", tmp_path / "tmp", tmp_path / "sockets"
-    home.mkdir()
-    temporary.mkdir()
-    env = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
-    env.pop("ORT_DISABLE_TELEMETRY", None)
-    traced = watched.can_watch()
-    watch = ["strace", "-f", "-e", "trace=network", "-o", str(told)] if traced else []
-    seconds = "12" if traced and target == "ort-cpu" else "0"  # it looks its collector's host up after 10
-    line = [*watch, sys.executable, "-c", PROGRAM, str(digits / "out"), target, seconds]
-    done = subprocess.run(line, capture_output=True, text=True, env=env, check=False)
-    assert done.returncode == 0, done.stderr
-    assert [path for folder in (home, temporary) for path in folder.rglob("*") if path.is_file()] == []
-    if traced:
-        assert "AF_INET" not in told.read_text()
+class Begun(NamedTuple):
+    """A process that opens a bundle, and where it may leave what it should not."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+
+    @property
+    def sockets(self) -> Path:
+        return self.folder / "sockets"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Begun]]:
+    """One for each runtime, from the first test of this file on: the last one looks at what they did."""
+    processes: dict[str, Begun] = {}
+    for target in ("ort-cpu", "openvino"):
+        folder = tmp_path_factory.mktemp(target)
+        home, temporary = folder / "home", folder / "tmp"
+        home.mkdir()
+        temporary.mkdir()
+        env = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+        env.pop("ORT_DISABLE_TELEMETRY", None)
+        traced = watched.can_watch()
+        watch = ["strace", "-f", "-e", "trace=network", "-o", str(folder / "sockets")] if traced else []
+        seconds = "12" if traced and target == "ort-cpu" else "0"  # it looks its collector's host up after 10
+        line = [*watch, sys.executable, "-c", PROGRAM, str(digits / "out"), target, seconds]
+        processes[target] = Begun(subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=env), folder)
+    yield processes
+    for one in processes.values():
+        one.process.kill()
+        with one.process:
+            pass
 
 
 def test_a_value_of_the_users_counts() -> None:
@@ -108,3 +126,13 @@ def test_the_folder_that_torch_makes_goes_unless_something_is_in_it(
     with quiet.quiet():
         (tmp_path / "inductor" / "kernel").mkdir(parents=True)
     assert (tmp_path / "inductor" / "kernel").exists()
+
+
+@pytest.mark.parametrize("target", ["ort-cpu", "openvino"])
+def test_no_file_is_left_and_no_host_is_asked(target: str, begun: dict[str, Begun]) -> None:
+    one = begun[target]
+    _, said = one.process.communicate()
+    assert one.process.returncode == 0, said
+    assert [path for name in ("home", "tmp") for path in (one.folder / name).rglob("*") if path.is_file()] == []
+    if watched.can_watch():
+        assert "AF_INET" not in one.sockets.read_text()

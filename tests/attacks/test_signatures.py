@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import _small
 import model_signing._cli
 import pytest
 from click.testing import CliRunner
@@ -235,6 +236,7 @@ def test_nothing_to_do_is_said_of_what_was_built_here(
 ) -> None:
     out, cache = own_digits / "out", own_digits / "cache"
     line = ["build", "digits", "--quick", "--target", "ort-cpu", "--target", "openvino", "--out", str(out)]
+    line += _small.line_of(_small.DIGITS)
     assert cli.run([*line, "--cache", str(cache)]) == 0
     labels_reversed(out)
     assert cli.run([*line, "--cache", str(cache)]) == 5

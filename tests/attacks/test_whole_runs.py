@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import _faults as injection
+import _small
 import _whole as whole
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from edgekd.tune import study
 
 FILES = {"a.bin": b"one", "b.bin": b"two" * 1000}
 LINE = ("build", "digits", "--quick", "--target", "ort-cpu", "--out", "out", "--cache", "cache", "--overwrite")
+LINE += _small.line_of(_small.DIGITS)
 OVER = whole.Case("over another", LINE, "both", "built")
 VERIFY = whole.Case("verify", ("verify", "out"), "built", None)
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import _small
 import numpy as np
 import onnx.parser
 import pytest
@@ -35,7 +36,10 @@ net (float[N, 4] x) => (float[N, 4] y)
 
 
 def test_a_phone_gets_an_ort_file_and_the_operators_that_it_needs(own_digits: Path, tmp_path: Path) -> None:
-    edgekd.build("digits", quick=True, out=tmp_path / "net", targets=["ort-mobile"], cache=own_digits / "cache")
+    cache = own_digits / "cache"
+    edgekd.build(
+        "digits", settings=list(_small.DIGITS), quick=True, out=tmp_path / "net", targets=["ort-mobile"], cache=cache
+    )
     edgekd.verify(tmp_path / "net")
     shown = inspection.inspect(tmp_path / "net")["models"][0]["ops"]
     lines = (tmp_path / "net" / "ort-mobile" / "required_operators.config").read_text().splitlines()
@@ -67,7 +71,9 @@ def test_the_web_is_timed_by_its_own_clock(request: pytest.FixtureRequest, tmp_p
     except UnavailableError as err:
         pytest.skip(str(err))
     cache = request.getfixturevalue("own_digits") / "cache"
-    edgekd.build("digits", quick=True, out=tmp_path / "net", targets=["ort-web"], cache=cache)
+    edgekd.build(
+        "digits", settings=list(_small.DIGITS), quick=True, out=tmp_path / "net", targets=["ort-web"], cache=cache
+    )
     chosen = target.load("ort-web")
     backend = backends.make(chosen.backend, dict(chosen.options), "t")
     session = backend.open({"model.onnx": (tmp_path / "net" / "ort-web" / "model.onnx").read_bytes()})

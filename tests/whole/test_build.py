@@ -8,13 +8,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import _small
 import pytest
 
 import edgekd
 from edgekd import cli
 from edgekd.learn.data.digits import Digits
 
-QUICK = ["build", "digits", "--quick", "--target", "ort-cpu", "--target", "openvino"]
+SMALL = _small.line_of(_small.DIGITS)
+QUICK = ["build", "digits", "--quick", "--target", "ort-cpu", "--target", "openvino", *SMALL]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +127,8 @@ def test_an_empty_folder_may_be_the_output(built: Path, tmp_path: Path) -> None:
 def test_losses_on_layers_go_through_every_step(built: Path, tmp_path: Path) -> None:
     hint = '{kind="hint",student_layers=["features.0"],teacher_layers=["features.0"],final_weight=0.0}'
     relation = '{kind="relational",weight=0.01}'
-    line = ["build", "digits", "--quick", "--target", "ort-cpu", "--set", f'losses=[{{kind="kl"}},{hint},{relation}]']
+    losses = f'losses=[{{kind="kl"}},{hint},{relation}]'
+    line = ["build", "digits", "--quick", "--target", "ort-cpu", *SMALL, "--set", losses]
     assert cli.run([*line, "--out", str(tmp_path / "out"), "--cache", str(built.parent / "cache")]) == 0
     history = json.loads((tmp_path / "out" / "report.json").read_text())["details"]["history"]
     assert set(history["student"][0]["losses"]) == {"kl", "hint", "relational"}
@@ -159,7 +162,7 @@ def test_a_dry_run_and_a_plan_train_nothing(built: Path, capsys: pytest.CaptureF
     assert all(row["cached"] for row in tree["steps"])
     assert steps["student"]["seconds"] is None, "a build with --quick is a rehearsal itself, and is not timed"
     assert steps["student"]["targets"] == ["ort-cpu", "openvino"]
-    fresh = document(capsys, "plan", "digits", "--quick", "--cache", str(tmp_path / "fresh"))
+    fresh = document(capsys, "plan", "digits", "--quick", *SMALL, "--cache", str(tmp_path / "fresh"))
     assert not any(row["cached"] for row in fresh["steps"])
     outputs = {row["name"]: row["outputs"] for row in fresh["steps"] if "outputs" in row}
     assert list(outputs) == ["teacher"] and "samples at 40 bytes (float32 of 10)" in outputs["teacher"]
