@@ -30,8 +30,8 @@ from edgekd.runtime.jobs import BenchJob, write_job
 from edgekd.tune import study
 
 FILES = {"a.bin": b"one", "b.bin": b"two" * 1000}
-LINE = ("build", "digits", "--quick", "--target", "ort-cpu", "--out", "out", "--cache", "cache", "--overwrite")
-LINE += _small.line_of(_small.DIGITS)
+OPTIONS = ("--quick", "--target", "ort-cpu", "--out", "out", "--cache", "cache", "--overwrite")
+LINE = ("build", "digits", *OPTIONS, *_small.line_of(_small.DIGITS))
 OVER = whole.Case("over another", LINE, "both", "built")
 VERIFY = whole.Case("verify", ("verify", "out"), "built", None)
 

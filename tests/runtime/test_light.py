@@ -17,11 +17,12 @@ from edgekd.learn.data.digits import Digits
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = (
-    "teacher.model.width=80",
+    "teacher.model.width=48",
     "teacher.epochs=8",
-    "student.model.width=64",
-    "student.epochs=20",
-    "student.lr=4e-3",
+    "student.model.width=32",
+    "student.epochs=16",
+    "student.lr=8e-3",
+    "budget.prefer='size'",
     "compress=[{kind='int8_qat',epochs=2}]",
     "budget.max_drop=1.0",
 )
