@@ -20,7 +20,7 @@ from edgekd.learn import threads
 
 Shared = Callable[[str, Callable[[Path], None]], Path]
 WORDS = "{kind='keyword_cnn',width=16,depth=2,rate=8000,hop=160,high=3000.0}"
-# No parts of int8 files are tried in float: a third of the time of a small text's build; bert-distilbert tries them.
+# No parts of int8 files are tried in float: a third of a small build's time; bert-distilbert and multi-task try them.
 NOT_MIXED = "budget.prefer='size'"
 # Settings of quick builds.
 SMALLER = {
@@ -60,6 +60,7 @@ SMALLER = {
         "data={source='made_audio',rate=8000,length=4000,classes=3,train=90,validation=60,test=60}",
         f"teacher.model={WORDS}",
         f"student.model={WORDS}",
+        NOT_MIXED,
     ),
 }
 

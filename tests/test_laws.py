@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib
 import inspect
@@ -75,7 +76,7 @@ def upward(root: Path) -> list[str]:
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
     """(module, whether inside a function) of each import; ``from edgekd import x`` counts as edgekd.x."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path.read_text())
     inner = {
         child
         for node in ast.walk(tree)
@@ -132,7 +133,7 @@ def circle(root: Path) -> list[str]:
 
 def _names(path: Path) -> Iterator[tuple[str, str]]:
     """(module, name) of what a module imports; of the root, whose names are fetched when they are used, nothing."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path.read_text())):
         if isinstance(node, ast.ImportFrom) and path != ROOT / "__init__.py":
             yield from ((str(node.module), alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):
@@ -150,7 +151,7 @@ def test_no_circle_of_imports(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ROWS)
 def test_a_package_says_what_it_may_import(folder: str) -> None:
     """Its docstring names the folders of its row, or those that it may not import, and no others."""
-    purpose = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""
+    purpose = ast.get_docstring(tree_of((ROOT / folder / "__init__.py").read_text())) or ""
     (sentence,) = re.findall(r"May import (.*?)[.;:](?:\s|$)", purpose.replace("\n", " "))
     named = {word for word in re.findall(r"[a-z]+", sentence.split(", with")[0]) if word in ROWS or word == "pipeline"}
     if "all but" in sentence or "every other" in sentence:
@@ -186,7 +187,7 @@ def test_a_plugin_family_exports_its_protocol(door: str) -> None:
 
 def full_imports(path: Path) -> Iterator[str]:
     """Every imported name of edgekd's with its module: ``from edgekd.a import _b`` is ``edgekd.a._b``."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path.read_text())):
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("edgekd."):
             yield str(node.module)
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
@@ -200,11 +201,17 @@ def test_inner_modules_stay_inside_their_package(path: Path) -> None:
             assert path.is_relative_to(ROOT.joinpath(*package.split(".")[1:])), f"{module}: import it from {package}"
 
 
+@functools.lru_cache(maxsize=4096)
+def tree_of(text: str) -> ast.Module:
+    """What is parsed; the laws only read it."""
+    return ast.parse(text)
+
+
 def lazy(name: str, text: str) -> list[str]:
     """What a file imports elsewhere than at its top though it may not; ``name``: below ``edgekd/``."""
     if name in LAZY or name.startswith("cli/"):
         return []
-    tree, found = ast.parse(text), []
+    tree, found = tree_of(text), []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found += [ast.unparse(n) for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
@@ -221,7 +228,7 @@ def broad_excepts(name: str, text: str) -> list[str]:
     if name in CALLS_USERS or name.startswith("cli/"):
         return []
     kinds: list[ast.expr | None] = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(text)):
         if isinstance(node, ast.ExceptHandler):
             kinds += node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "suppress":
@@ -271,7 +278,7 @@ def test_no_pickle_no_network_and_one_printer(path: Path) -> None:
     modules = {module.split(".")[0] for module, _ in imports(path)}
     assert not modules & {"socket", "http", "urllib", "requests", "ftplib", "shelve", "marshal", "dill", "joblib"}
     text = path.read_text()
-    tree = ast.parse(text)
+    tree = tree_of(text)
     if "pickle" in modules:  # only the name of the error that reading a foreign checkpoint raises
         attributes = {
             n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and getattr(n.value, "id", "") == "pickle"
@@ -312,7 +319,7 @@ def test_the_law_sees_broad_excepts(name: str, text: str, found: int) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_no_assert_narrows_a_type(path: Path) -> None:
     """``python -O`` drops asserts: what must hold is a type, a branch or an error that says where."""
-    asserts = [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+    asserts = [ast.unparse(node) for node in ast.walk(tree_of(path.read_text())) if isinstance(node, ast.Assert)]
     assert asserts == []
 
 
@@ -320,7 +327,7 @@ def test_no_assert_narrows_a_type(path: Path) -> None:
 def test_files_and_functions_are_of_a_size_to_read(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= 400
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(text)):
         if isinstance(node, ast.FunctionDef):
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= 60, f"{node.name} has {length} lines"
@@ -328,7 +335,7 @@ def test_files_and_functions_are_of_a_size_to_read(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_public_things_are_documented(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path.read_text())
     if not tree.body:
         return
     assert ast.get_docstring(tree), "no module docstring"
@@ -354,7 +361,7 @@ EMPTY_NAMES = 12
 def test_names_say_what_they_hold() -> None:
     names = []
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path.read_text())):
             if isinstance(node, ast.arg) and node.arg in EMPTY:
                 names.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.arg}")
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in EMPTY:
@@ -365,7 +372,7 @@ def test_names_say_what_they_hold() -> None:
 def test_checkers_know_every_public_name() -> None:
     """``edgekd/__init__.py`` fetches its names when they are used: checkers know what stands under TYPE_CHECKING."""
     (block,) = (
-        n for n in ast.parse((ROOT / "__init__.py").read_text()).body if ast.unparse(n).startswith("if TYPE_CH")
+        n for n in tree_of((ROOT / "__init__.py").read_text()).body if ast.unparse(n).startswith("if TYPE_CH")
     )
     imported = {alias.asname for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert imported == {*edgekd.__all__} - {"__version__"}
