@@ -371,9 +371,7 @@ def test_names_say_what_they_hold() -> None:
 
 def test_checkers_know_every_public_name() -> None:
     """``edgekd/__init__.py`` fetches its names when they are used: checkers know what stands under TYPE_CHECKING."""
-    (block,) = (
-        n for n in tree_of((ROOT / "__init__.py").read_text()).body if ast.unparse(n).startswith("if TYPE_CH")
-    )
+    (block,) = (n for n in tree_of((ROOT / "__init__.py").read_text()).body if ast.unparse(n).startswith("if TYPE_CH"))
     imported = {alias.asname for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert imported == {*edgekd.__all__} - {"__version__"}
 

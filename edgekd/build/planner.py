@@ -112,7 +112,7 @@ class _Planner:
         of_kind = name in self.parsed.teachers
         is_given = self.trained and name == "teacher"
         is_read = of_kind or is_given or table.checkpoint is not None or not table.epochs
-        settings = table.model_dump(exclude={"seed", "weight", *(SCHEDULE_KEYS if is_read else ())})
+        settings = table.model_dump(exclude={"seed", "weight", *((*SCHEDULE_KEYS, "augment") if is_read else ())})
         for key in getattr(self.parsed.teachers.get(name), "UNKEYED", ()):
             settings["model"].pop(key, None)
         mixed = not is_read and step_keys.mixed(table)

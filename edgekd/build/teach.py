@@ -23,10 +23,12 @@ def teacher(workspace: Workspace, step: TeachStep) -> Trained:
     """A teacher, from the store where it was trained before."""
 
     def make(scratch: Path) -> Trained:
-        untrained, seed = workspace.untrained(step.name), workspace.recipe.ensemble[step.name].seed or 0
+        untrained, table = workspace.untrained(step.name), workspace.recipe.ensemble[step.name]
         if step.schedule is None:
             return Trained(untrained, [], 0.0)
+        seed = table.seed or 0
         module, feed = untrained.module, workspace.feed_of(step.name).seeded(seed)
+        feed = feed if table.augment else feed.as_they_are()
         whole = bare(module)
         if isinstance(whole, FrozenBody) and feed.views == 1:  # the head alone, on what the body gives once
             workspace.progress({"step": f"{step.name}: what its body gives", "epoch": None})

@@ -76,6 +76,13 @@ class Feed:
         other._views = replace(self._views, seed=seed)
         return other
 
+    def as_they_are(self) -> Feed:
+        """The same samples under one view, which changes nothing."""
+        other = copy.copy(self)
+        other._views = Views.of(Augment(views=1), self._views.seed)
+        other.views = other._views.count
+        return other
+
     def of_head(self, heads: Heads, name: str) -> Feed:
         """The same samples with the labels of one head of several."""
         other = copy.copy(self)

@@ -105,6 +105,7 @@ class Teacher(Schedule):
     )
     preprocess: tuple[Table, ...] | None = Field(default=None, description="where the teacher's differs from ours")
     head: str | None = Field(default=None, description="the one that it teaches, of several; absent: all")
+    augment: bool = Field(default=True, description="false: it learns labels of the samples as they are, not of views")
     weight: float = Field(default=1.0, gt=0, le=1e6, description="among the teachers of a head")
 
 

@@ -16,11 +16,11 @@ import edgekd
 from edgekd import pipeline
 from edgekd.base.errors import RecipeError
 from edgekd.base.scores import softmax
-from edgekd.build import distil, ensemble, parsed_recipe, plan
+from edgekd.build import distil, ensemble, parsed_recipe, plan, teach
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.outputs.cached import CachedOutputs
-from edgekd.build.plan import DistilStep
+from edgekd.build.plan import DistilStep, TeachStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
 from edgekd.build.torch_reference import TorchReference
@@ -491,3 +491,19 @@ def test_every_generation_is_held_against_the_teachers(tmp_path: Path) -> None:
     before = TorchReference(workspace, trained)("student 1 of 2", "validation")
     assert agree != (scores.argmax(1) == before.argmax(1)).mean(), "or this test tells nothing"
     assert trained["student"].history[-1]["validation"] == pytest.approx(agree)
+
+
+def test_a_teacher_may_learn_of_samples_as_they_are_and_answer_their_views(tmp_path: Path) -> None:
+    """The same weights as without augmentation, at other steps: what it answers differs."""
+    views, model = {"flip": True, "views": 2}, SMALL["teacher"]
+    found, keys = [], []
+    for augment, teacher in (({"views": 1}, {}), (views, {"augment": False}), (views, {})):
+        order = requests.make(table(augment=augment, teacher={**model, **teacher}), cache=tmp_path / "cache")
+        workspace = prepare(order, Objects())
+        step = workspace.plan.get("teacher", TeachStep)
+        found.append(teach.teacher(workspace, step).student.module.state_dict())
+        keys.append(step.key)
+    plain, asked, augmented = found
+    assert all(torch.equal(plain[name], asked[name]) for name in plain) and len(set(keys)) == 3
+    assert not all(torch.equal(plain[name], augmented[name]) for name in plain)
+    assert workspace.feed_of("teacher").views == 2

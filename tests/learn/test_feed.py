@@ -96,6 +96,14 @@ def test_another_seed_shows_other_views_of_the_same_samples() -> None:
     np.testing.assert_array_equal(np.sort(mine, axis=3), np.sort(theirs, axis=3))
 
 
+def test_samples_as_they_are_have_one_view() -> None:
+    one = feed(flip=True)
+    plain, index = one.as_they_are(), np.arange(40)
+    assert (one.views, plain.views) == (4, 1) and not plain.shows_as(one)
+    for shown, there in zip(plain.train(0, index).values(), one.inputs("train", 0, 40).values(), strict=True):
+        np.testing.assert_array_equal(shown, there)
+
+
 def test_whole_numbers_that_come_as_floats_are_whole_numbers_where_rows_are_looked_up() -> None:
     ops = ({"op": "columns", "names": ["ids"], "sizes": [9], "widths": [2]},)
     x = np.array([[1, 8], [0, 3]], np.float32)
