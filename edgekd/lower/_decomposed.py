@@ -5,6 +5,9 @@ export: 1.1 s of CPU for a MobileNetV2, 0.45 s without; 2.5 s for a small BERT, 
 networks need it for a few things, which are written here as those decompositions do (``torch._decomp``): BatchNorm over
 running statistics, the mean of a whole map, operators that work in place on what nobody else reads, and the
 conversions, differences and conjunctions of attention masks. A program with anything else is traced again as before.
+
+Then the exporter runs every program once more to see where types are mixed. What a trace has noted of each operator
+says the same: a quarter of an export's time.
 """
 
 from __future__ import annotations
@@ -13,14 +16,16 @@ import operator
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import cast
+from unittest.mock import patch
 
 import torch
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import Argument
 from torch.onnx._internal.exporter import _fx_passes
 from torch.onnx._internal.exporter._registration import ONNXRegistry
+from torch.onnx._internal.fx.passes import type_promotion
 
 aten = torch.ops.aten
 Decompose = Callable[[ExportedProgram, ONNXRegistry], ExportedProgram]
@@ -55,17 +60,24 @@ NEW = (
 
 @contextmanager
 def traced_once() -> Iterator[None]:
-    """``torch.onnx.export`` decomposes what needs it while the block runs, and no more."""
-    before = _fx_passes.decompose_with_registry
-    setattr(_fx_passes, before.__name__, _decomposed)
-    try:
+    """``torch.onnx.export`` decomposes what needs it while the block runs, and no more, and runs no program again."""
+    decompose = _fx_passes.decompose_with_registry.__name__
+    promoting = type_promotion._TypePromotionInterpreter
+    with patch.object(_fx_passes, decompose, _decomposed), patch.object(promoting, "run_node", _promoted):
         yield
-    finally:
-        setattr(_fx_passes, before.__name__, before)
 
 
 # Looked up before any block puts ``_decomposed`` in its place.
 _traced_again = cast(Decompose, _fx_passes.decompose_with_registry)
+
+
+def _promoted(self: type_promotion._TypePromotionInterpreter, node: Node) -> object:
+    """What a node gives, with its operands in one type where the rules of its operator want that."""
+    with self._set_current_node(node):
+        if rule := type_promotion.get_type_promotion_rule(node, self.type_promotion_table):
+            self._maybe_promote_node(node, rule)
+    is_noted = node.op == "call_function" and "val" in node.meta
+    return node.meta["val"] if is_noted else Interpreter.run_node(self, node)
 
 
 def _decomposed(program: ExportedProgram, registry: ONNXRegistry) -> ExportedProgram:

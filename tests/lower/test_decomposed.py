@@ -57,6 +57,10 @@ def _masked(x: Tensor, a: nn.Module) -> Tensor:
 
 # What is traced once, and what again; a name says what is in it.
 ONCE = {
+    "mixed_types": (
+        VECTOR,
+        Net(lambda x, a: a((x > 0) * 2.5 + (x > 1).long() * x - (x.argmax(1, keepdim=True) / 3)), a=nn.Linear(8, 3)),
+    ),
     "norms": (
         IMAGE,
         nn.Sequential(conv(), nn.BatchNorm2d(4), nn.ReLU(True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)),
