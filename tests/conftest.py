@@ -65,6 +65,11 @@ SMALLER = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole builds first: at the end no worker waits for the other one's long file."""
+    items.sort(key=lambda item: "whole" not in item.path.parts)
+
+
 def pytest_collection_finish() -> None:
     """The libraries and 13,800 tests stay until the end: each ``gc.collect`` would look through them for 0.5 s."""
     gc.collect()
