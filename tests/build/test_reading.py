@@ -31,6 +31,6 @@ def test_names_that_no_bundle_holds_are_told_before_anything_trains() -> None:
     feed = Feed(Dataset(split, split, split, ("c", "d"), ()), (), Augment(), 0)
     reading.check_room([f"item {i:030}" for i in range(100_000)], feed)
     with pytest.raises(
-        RecipeError, match=r"data: more than a bundle holds; found '400,000 names.* MB; allowed: at most 14.00 MB"
+        RecipeError, match=r"data: more than a bundle holds; found '400,000 names.* MB'; allowed: at most 14.00 MB"
     ):
         reading.check_room([f"item {i:030}" for i in range(400_000)], feed)
