@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # A quarter as wide: the convolutions of the recipe's own are half of a quick build.
 DIGITS = ("teacher.model.width=64", "student.model.width=32", "budget.prefer='size'")
 # Two layers of width 32, which learn the made sentences in the seconds that --quick has.
@@ -17,6 +19,6 @@ TEXTS = (
 )
 
 
-def line_of(settings: tuple[str, ...]) -> tuple[str, ...]:
+def line_of(settings: Iterable[str]) -> tuple[str, ...]:
     """The same as options of a command."""
     return tuple(part for setting in settings for part in ("--set", setting))

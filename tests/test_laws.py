@@ -201,10 +201,17 @@ def test_inner_modules_stay_inside_their_package(path: Path) -> None:
             assert path.is_relative_to(ROOT.joinpath(*package.split(".")[1:])), f"{module}: import it from {package}"
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.cache
 def tree_of(text: str) -> ast.Module:
     """What is parsed; the laws only read it."""
     return ast.parse(text)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees_go_with_the_laws() -> Iterator[None]:
+    """They are 139 MB."""
+    yield
+    tree_of.cache_clear()
 
 
 def lazy(name: str, text: str) -> list[str]:

@@ -34,7 +34,6 @@ class Feed:
         heads: what the labels are of; None: nothing that views move.
 
     Attributes:
-        views: how many views there are.
         specs: the model's inputs.
         sample_shape: what a model family is told: the shape of one float input, such as (C, H, W), or how many values
             each input of whole numbers has.
@@ -64,11 +63,15 @@ class Feed:
         }
         self.ops = tuple(dict(op) for op in ops)
         self._views, self._heads = Views.of(augment, seed), heads
-        self.views = self._views.count
         self.raw_shape = preprocess.raw_shape(self.ops, dataset.train.x.shape[1:])
         self.specs = preprocess.specs(self.ops, dataset.train.x[0])
         self.sample_shape = told_shape(self.specs)
         self.rate = dataset.rate
+
+    @property
+    def views(self) -> int:
+        """How many views there are."""
+        return self._views.count
 
     def seeded(self, seed: int) -> Feed:
         """The same samples under the views of another seed."""
@@ -80,7 +83,6 @@ class Feed:
         """The same samples under one view, which changes nothing."""
         other = copy.copy(self)
         other._views = Views.of(Augment(views=1), self._views.seed)
-        other.views = other._views.count
         return other
 
     def of_head(self, heads: Heads, name: str) -> Feed:

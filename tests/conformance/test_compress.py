@@ -77,10 +77,12 @@ def test_the_whole_life_of_a_pass_over_transformers(kind: str) -> None:
 def test_layers_that_are_one_are_one_in_int8_and_take_texts_of_another_length() -> None:
     two = text_student(width=64, layers=2)
     shared = text_student(width=64, layers=2, shared=True)
-    change = plugins.build("compress", {"kind": "int8_qat"}, "test")
-    size = len(to_onnx(change.finish(change.apply(two, of_texts(two))), opset=20, metadata={}))
-    file = the_whole_life(change, shared, of_texts(shared), *shared.example(4, seed=3, length=5))
-    assert len(file) < 0.7 * size
+    made = {kind: plugins.build("compress", {"kind": kind}, "test") for kind in ("int8_qat", "int8_ptq")}
+    apart = made["int8_ptq"].finish(made["int8_ptq"].apply(two, of_texts(two)))
+    size = len(to_onnx(apart, opset=20, metadata={}))
+    for change in made.values():
+        file = the_whole_life(change, shared, of_texts(shared), *shared.example(4, seed=3, length=5))
+        assert len(file) < 0.7 * size
 
 
 def of_texts(student: Student) -> Context:

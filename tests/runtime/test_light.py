@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _small
 import numpy as np
 import pytest
 
@@ -55,7 +56,7 @@ print(json.dumps({"accuracy": float(np.mean(says == y)), "checks": len(checks), 
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A digits bundle that was really trained, only smaller."""
     folder = tmp_path_factory.mktemp("light")
-    settings = [argument for setting in SMALL for argument in ("--set", setting)]
+    settings = _small.line_of(SMALL)
     line = ["build", "digits", "--target", "ort-cpu", "--target", "openvino", *settings]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "SECONDS", 0.1)  # of timing: no latency is looked at

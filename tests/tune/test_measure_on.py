@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import _small
 import pytest
 
 from edgekd import cli
@@ -68,7 +69,7 @@ def tuned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., d
     def run(name: str, *args: str) -> dict[str, Any]:
         out, cache = tmp_path / name, tmp_path / f"{name}-cache"
         line = ["tune", str(mine), "--target", "ort-cpu", "--quick", "--trials", "2", "--max-drop", "0.99"]
-        settings = [part for cut in CUTS for part in ("--set", cut)]
+        settings = _small.line_of(CUTS)
         code = cli.run([*line, "--out", str(out), "--cache", str(cache), *settings, *args])
         assert code == 0, capsys.readouterr().err
         document: dict[str, Any] = json.loads((tmp_path / f"{name}.tune" / "tune.json").read_text())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _small
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -317,7 +318,7 @@ def test_a_real_search_never_looks_at_the_test_split(
     line = ["tune", str(mine), "--target", "ort-cpu", "--quick", "--trials", "2", "--max-drop", "0.99"]
     cuts = ["teacher.model.width=8", "student.model.width=6", "compress=[]"]
     out = tmp_path / "out"
-    code = cli.run([*line, "--out", str(out), *(part for cut in cuts for part in ("--set", cut))])
+    code = cli.run([*line, "--out", str(out), *_small.line_of(cuts)])
     assert code == 0, capsys.readouterr().err
     printed = capsys.readouterr()
     assert printed.err.count("trial ") == 2 and "next:" in printed.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import _small
 import pytest
 from _pictures import fill
 
@@ -43,7 +44,7 @@ def test_the_same_files_byte_for_byte(tmp_path: Path, capsys: pytest.CaptureFixt
 
     def build(name: str, cache: str, *settings: str) -> tuple[int, str]:
         line = ["build", str(tmp_path / "photos.toml"), "--target", "ort-cpu", "--quick", "--out", str(tmp_path / name)]
-        code = cli.run([*line, "--cache", str(tmp_path / cache), *(part for s in settings for part in ("--set", s))])
+        code = cli.run([*line, "--cache", str(tmp_path / cache), *_small.line_of(settings)])
         printed = capsys.readouterr()
         return code, printed.out + printed.err
 

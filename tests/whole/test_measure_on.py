@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import _small
 import pytest
 
 from edgekd import cli
@@ -27,7 +28,7 @@ def test_the_device_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         call(self, folder, module, wanted)
 
     monkeypatch.setattr(remote.Remote, "_call", watched)
-    settings = [part for setting in TINY for part in ("--set", setting)]
+    settings = _small.line_of(TINY)
     line = ["build", "digits", "--devices", "devices.toml", "--quick", "--target", "ort-cpu", *settings, "--out", "out"]
     assert cli.run([*line, "--measure-on", "board"]) == 0
     assert asked.count("edgekd.base.host") == 1 and asked.count("edgekd.runtime.bench") >= 2

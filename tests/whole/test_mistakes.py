@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _small
 import numpy as np
 import pytest
 import torch
@@ -206,7 +207,7 @@ SETTINGS: list[tuple[tuple[str, ...], int, tuple[str, ...]]] = [
     ("settings", "code", "parts"), SETTINGS, ids=lambda v: v[0][:60] if isinstance(v, tuple) else v
 )
 def test_in_a_recipe(run: Run, settings: tuple[str, ...], code: int, parts: tuple[str, ...], tmp_path: Path) -> None:
-    given = [argument for setting in settings for argument in ("--set", setting)]
+    given = _small.line_of(settings)
     told(run("build", "recipe.toml", *given, "--out", "out"), code, *parts)
     assert sorted(p.name for p in tmp_path.iterdir() if p.name not in ("cache", "__pycache__")) == [
         "own_code.py",
@@ -339,7 +340,7 @@ class Evil:
 
 def test_in_a_checkpoint(run: Run) -> None:
     def build(*settings: str) -> tuple[int, str]:
-        given = [argument for setting in settings for argument in ("--set", setting)]
+        given = _small.line_of(settings)
         return run("build", "recipe.toml", *given, "--out", "out")
 
     save_file({"features.0.0.weight": torch.zeros(4, 1, 3, 3)}, "t.safetensors")

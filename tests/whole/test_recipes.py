@@ -7,6 +7,7 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import _small
 import numpy as np
 import pytest
 import torch
@@ -49,7 +50,7 @@ SMALLER = {
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_builds_quickly(name: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    settings = [part for setting in (*USUAL, *SMALLER.get(name, ())) for part in ("--set", setting)]
+    settings = _small.line_of((*USUAL, *SMALLER.get(name, ())))
     assert cli.run(["build", name, "--quick", *settings, "--out", str(out)]) == 0
     report = json.loads((out / "report.json").read_text())
     assert set(report["targets"]) == {"ort-cpu", "openvino"}
@@ -130,7 +131,7 @@ def test_words_are_learned_from_wav_files_and_told_from_a_clip(tmp_path: Path) -
         "compress=[]",
     ]
     changed += [f"teacher.model={net}", f"student.model={net}"]
-    line = ["build", "keyword-spotting", "--quick", *(part for one in changed for part in ("--set", one))]
+    line = ["build", "keyword-spotting", "--quick", *_small.line_of(changed)]
     assert cli.run([*line, "--out", str(tmp_path / "out")]) == 0
     assert cli.run(["verify", str(tmp_path / "out")]) == 0
     for name in ("ort-cpu", "openvino"):

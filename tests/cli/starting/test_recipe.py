@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import _small
 import numpy as np
 import onnx
 import pytest
@@ -206,7 +207,7 @@ def test_from_a_teachers_files_to_a_bundle_that_verifies(
         ["torchscript", "recorded"] if kind == "ensemble" else []
     )
     monkeypatch.chdir("/")
-    smaller = [part for setting in (*SMALL, "compress=[]", "budget.max_drop=1.0") for part in ("--set", setting)]
+    smaller = _small.line_of((*SMALL, "compress=[]", "budget.max_drop=1.0"))
     place = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--quick"]
     assert cli.run(["build", str(tmp_path / "my.toml"), *smaller, *place]) == 0
     assert cli.run(["verify", str(tmp_path / "out")]) == 0
@@ -219,7 +220,7 @@ def test_what_is_said_is_written_instead(own: Path, tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     line = ["init", "my.toml", *_callable(tmp_path), "--data", str(own / "data.npz"), "--target", "openvino"]
     settings = ["teacher.model.form=top", "student.model={kind='resnet', depth=8}", "data.validation=0.3", "name=other"]
-    assert cli.run([*line, *(part for setting in settings for part in ("--set", setting))]) == 0
+    assert cli.run([*line, *_small.line_of(settings)]) == 0
     text = (tmp_path / "my.toml").read_text()
     recipe = tomllib.loads(text)
     assert recipe["teacher"]["model"]["form"] == "top" and recipe["student"]["model"] == {"kind": "resnet", "depth": 8}
@@ -337,7 +338,7 @@ def test_from_masks_in_a_folder_to_a_bundle_that_verifies(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     settings = ["task=segmentation", "data.values=[0, 255]", "data.validation=8", "data.test=8"]
-    said = [part for setting in settings for part in ("--set", setting)]
+    said = _small.line_of(settings)
     line = ["init", "my.toml", "--teacher", "ink_to_start:teacher", "--data", "pages", "--target", "ort-cpu"]
     assert cli.run([*line, *said]) == 0
     recipe = tomllib.loads((tmp_path / "my.toml").read_text())
