@@ -53,7 +53,8 @@ def predict_parts(
         for index, samples in ahead
     )
     for (start, stop), (before, batches) in zip(spans, shares, strict=True):
-        scores = _forward(module, itertools.islice(inputs, len(batches)), split, feed.reads_texts)
+        count = sum(map(len, batches))
+        scores = _forward(module, itertools.islice(inputs, len(batches)), count, split, feed.reads_texts)
         yield _of_all_ranks(scores, before * batch_size, stop - start)
 
 
@@ -82,8 +83,8 @@ def accelerated(module: nn.Module) -> Iterator[nn.Module]:
 
 
 @heap.kept()
-def _forward(module: nn.Module, batches: Iterable[Inputs], where: str, texts: bool = False) -> Logits | None:
-    """(N, K) logits over batches, of ``texts``: see ``_by_length``; None: there are none."""
+def _forward(module: nn.Module, batches: Iterable[Inputs], count: int, where: str, texts: bool) -> Logits | None:
+    """(N, K) logits over batches of ``count`` samples, of ``texts``: see ``_by_length``; None: there are none."""
     module.eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
 
@@ -92,8 +93,20 @@ def _forward(module: nn.Module, batches: Iterable[Inputs], where: str, texts: bo
         return answer
 
     with torch.no_grad():
-        parts = [_by_length(scores, x) if texts else scores(x) for x in batches]
-    return np.concatenate(parts) if parts else None
+        return _stacked((_by_length(scores, x) if texts else scores(x) for x in batches), count)
+
+
+def _stacked(parts: Iterable[Logits], count: int) -> Logits | None:
+    """Scores of ``count`` samples in all, put in their place as they come; None: there are none.
+
+    A list of parts would hold a piece of the heap of each batch, between arrays of megabytes: then each needs new room.
+    """
+    stacked, start = None, 0
+    for part in parts:
+        stacked = np.empty((count, *part.shape[1:]), part.dtype) if stacked is None else stacked
+        stacked[start : start + len(part)] = part
+        start += len(part)
+    return stacked
 
 
 def _by_length(scores: Callable[[Inputs], NDArray[np.float32]], x: Inputs) -> NDArray[np.float32]:
