@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import logging
 import os
 import shutil
@@ -18,6 +19,7 @@ from filelock import FileLock  # comes with torch
 from edgekd import cli
 from edgekd.learn import threads
 
+COUNT = itertools.count()
 Shared = Callable[[str, Callable[[Path], None]], Path]
 WORDS = "{kind='keyword_cnn',width=16,depth=2,rate=8000,hop=160,high=3000.0}"
 # No parts of int8 files are tried in float: a third of a small build's time; bert-distilbert and multi-task try them.
@@ -87,9 +89,12 @@ def _no_log_goes_to_a_closed_stream() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache, nor knows the devices that a command of another one named."""
-    monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path / "cache"))
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache, nor knows the devices that a command of another one named.
+
+    Its folder is made by who writes there: most tests write nothing.
+    """
+    monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{next(COUNT)}"))
     monkeypatch.setenv("EDGEKD_DEVICES", "")  # what ``--devices`` sets is undone
 
 
