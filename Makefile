@@ -20,11 +20,11 @@ check: $(VENV)/ready
 	$(BIN)/ruff format --check edgekd tests benchmarks docs
 	$(BIN)/mypy
 
-# Two workers of one thread each: twice as fast on two cores as one of two threads. The hundreds of programs that tests
-# start read what is compiled already. Files come in their order (tests/conftest.py): else those of few tests, which
-# build, would be the last.
+# Workers of one thread each: twice as fast on two cores as one of two threads. Three, since each waits for a program or
+# for the clock now and then. The hundreds of programs that tests start read what is compiled already. Files come in
+# their order (tests/conftest.py): else those of few tests, which build, would be the last.
 suite: $(VENV)/ready
-	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10
 
 # The laws and the unit tests that are quick: in under a minute.
 fast: $(VENV)/ready
