@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """The libraries and 10,000 tests stay until the end: each ``gc.collect`` would look through them for 0.5 s.
 
-    Nor is garbage looked for after each 700 objects more: exports make so many that it took a tenth of all time.
+    Nor is garbage looked for after each 700 objects more: exports make so many that it took a tenth of theirs.
     """
     gc.collect()
     gc.freeze()
