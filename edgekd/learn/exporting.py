@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.modules import transformer
 
 MULTIPLIED = 25  # rows: of more, torch computes Euclidean distances by a product
+_REFUSED = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, AssertionError)
 
 
 def program_of(module: nn.Module, example: tuple[Tensor, ...], sizes: tuple[object, ...]) -> ExportedProgram:
@@ -40,14 +41,9 @@ def program_of(module: nn.Module, example: tuple[Tensor, ...], sizes: tuple[obje
                 raise
             oblivious = torch.fx.experimental._config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
             for context in (oblivious, _len_is_a_size()):
-                with context, suppress(*_refusals()):
+                with context, suppress(*_REFUSED):
                     return torch.export.export(module, example, dynamic_shapes=sizes)
             raise
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """Named here: their module takes 0.8 s to import, of which a program that exports nothing knows nothing."""
-    return torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, AssertionError
 
 
 @contextmanager
