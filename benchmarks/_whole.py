@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import _faults
+import _small
 from kills import content
 
 LIMIT_S = 300  # of a run, after which it counts as one that hangs
@@ -57,7 +58,7 @@ Names = tuple[str, ...]
 
 def line(command: str, *more: str, settings: tuple[str, ...] = ()) -> tuple[str, ...]:
     """A build or a search of the small recipe, in the current folder."""
-    return (command, "digits", *OWN, *more, *(p for one in (*SETTINGS, *settings) for p in ("--set", one)))
+    return (command, "digits", *OWN, *more, *_small.line_of((*SETTINGS, *settings)))
 
 
 BUILD = line("build", "--quick")
@@ -149,7 +150,7 @@ def warm(slow: bool = False) -> Iterator[Path]:
 
 def scenes(root: Path, slow: bool) -> None:
     """Run each command once, in this process: what stands before and after the runs."""
-    fresh = {"nothing": BUILD[:0], "built": BUILD, "other": (*BUILD, *(p for one in OTHER for p in ("--set", one)))}
+    fresh = {"nothing": BUILD[:0], "built": BUILD, "other": (*BUILD, *_small.line_of(OTHER))}
     for name, command in fresh.items():
         _make(root / name, command)
     if slow:

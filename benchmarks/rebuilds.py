@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import _common
+import _small
 import _whole
 from kills import content
 
@@ -56,7 +57,7 @@ def build(folder: Path, way: Way) -> dict[str, str]:
     for inner in (folder, *(folder / part for part in place.relative_to(folder).parents), place):
         os.chmod(inner, 0o777)
     own = ("--out", str(place / "out"), "--cache", str(place / "cache"))
-    line = [*before, sys.executable, "-m", "edgekd", *LINE, *own, *(p for s in SETTINGS for p in ("--set", s))]
+    line = [*before, sys.executable, "-m", "edgekd", *LINE, *own, *_small.line_of(SETTINGS)]
     # What was set for this process would be the number of CPUs' place.
     given = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     given |= {"TMPDIR": str(place), "HOME": str(place), "PYTHONPATH": str(HERE.parent), **environment}

@@ -46,7 +46,7 @@ def build(folder: Path) -> dict[str, tuple[Path, Path]]:
         line = [sys.executable, "-m", "edgekd", "build", recipe, "--overwrite", "--out", str(out)]
         line += ["--quick"] * quick
         line += [part for target in TARGET.values() for part in ("--target", target)]
-        subprocess.run(line + [part for setting in settings for part in ("--set", setting)], check=True, cwd=ROOT)
+        subprocess.run([*line, *_small.line_of(settings)], check=True, cwd=ROOT)
         raw = loaded(order.source).test.x[:SAMPLES]
         file = folder / (f"{name}.txt" if raw.dtype == object else f"{name}.npy")
         if raw.dtype == object:

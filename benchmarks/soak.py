@@ -30,6 +30,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import _small
 import _soaked
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +128,7 @@ def prepared(work: Path) -> None:
         if not (work / name).is_dir():
             line = [sys.executable, "-m", "edgekd", "build", "digits", "--quick", "--out", str(work / name)]
             line += ["--cache", str(work / "cache"), "--target", "ort-cpu", "--target", "openvino"]
-            line += [part for setting in (*own, *SHARED) for part in ("--set", setting)]
+            line += _small.line_of((*own, *SHARED))
             subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
         x = Digits().load().test.x
         for target in ("ort-cpu", "openvino"):

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import _small
 import numpy as np
 
 WISHES = ("--max-latency-ms", "0.020", "--max-size-kb", "60", "--max-drop", "0.004")
@@ -101,7 +102,7 @@ def resume(root: Path, data: Path, trials: int, seed: int) -> dict[str, Any]:
         few = {key: full[key][: counts.get(key.partition("_")[2])] for key in full.files}
     np.savez(root / "few.npz", **few)
     settings = [f"data.path={root / 'few.npz'}", "data.validation=500", "student.model.width=16", *SHORT]
-    more = [part for setting in settings for part in ("--set", setting)]
+    more = _small.line_of(settings)
     line = command(root, "fashion-mnist", *LOOSE, "--trials", str(trials), *more)
     rng = random.Random(seed)
     kills: list[dict[str, Any]] = []
@@ -135,7 +136,7 @@ def resume(root: Path, data: Path, trials: int, seed: int) -> dict[str, Any]:
 
 def workers(root: Path, trials: int) -> dict[str, Any]:
     """Two workers on one storage."""
-    more = [part for setting in ("student.model.width=16", *SHORT) for part in ("--set", setting)]
+    more = _small.line_of(("student.model.width=16", *SHORT))
     line = command(root, "digits", *LOOSE, "--trials", str(trials), *more)
     started = time.monotonic()
     both = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]

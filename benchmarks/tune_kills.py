@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import _common
+import _small
 import optuna
 from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
@@ -102,7 +103,7 @@ class Workers:
     def begin(self, prefix: tuple[str, ...] = ()) -> None:
         """One more."""
         self.begun += 1
-        settings = [part for setting in SETTINGS for part in ("--set", setting)]
+        settings = _small.line_of(SETTINGS)
         own = ["--out", str(self.root / "out"), "--cache", str(self.root / "cache"), "--storage", self.url, "--json"]
         line = [sys.executable, "-m", "edgekd", "tune", "digits", "--target", "ort-cpu", "--quick", *LOOSE, *own]
         files = [(self.root / f"{self.begun}.{kind}").open("wb") for kind in ("json", "err")]
