@@ -22,12 +22,12 @@ from edgekd.learn import threads
 COUNT = itertools.count()
 Shared = Callable[[str, Callable[[Path], None]], Path]
 WORDS = "{kind='keyword_cnn',width=16,depth=2,rate=8000,hop=160,high=3000.0}"
-# No parts of int8 files are tried in float: a third of a small build's time; bert-distilbert and multi-task try them.
+# No parts of int8 files are tried in float: half of a small build's time; multi-task tries them.
 NOT_MIXED = "budget.prefer='size'"
 # Settings of quick builds.
 SMALLER = {
     "digits": _small.DIGITS,
-    "bert-distilbert": _small.TEXTS,
+    "bert-distilbert": (*_small.TEXTS, NOT_MIXED),
     "tiny-text": (
         "teacher.model={kind='bert', width=32, layers=2, heads=2, positions=64}",
         "student.from_teacher.0.size=150",
