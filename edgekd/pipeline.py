@@ -25,6 +25,7 @@ from edgekd.document.commands import Plan
 from edgekd.document.report import Report
 from edgekd.learn import ranks, threads
 from edgekd.publish import app_files, pages, record, sbom, shipped
+from edgekd.publish.facts import BuildFacts
 from edgekd.runtime import bundle
 
 
@@ -71,7 +72,7 @@ def _run(request: BuildRequest, objects: Objects) -> Report:
     choices = running.choose_all(measured, budget, gated=not request.quick)
     explained = explain_losses(workspace, trained, teacher_outputs) if request.explain else None
     plain = baseline.make(workspace, evaluation, quick=request.quick)
-    facts = record.BuildFacts(
+    facts = BuildFacts(
         workspace, trained, torch_reference, evaluation, measured, choices, budget, request.quick, explained, plain
     )
     document = record.make(facts)

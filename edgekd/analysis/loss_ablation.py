@@ -68,9 +68,10 @@ def gains(
         it knows nothing of another seed. All four are None where the training without the loss diverged.
     """
     of_student = {split: evaluation.of_rows(split, student(split)) for split in SPLITS}
-    full = {split: evaluation.value(split, of_student[split]) for split in SPLITS}
+    cuts = evaluation.cuts(of_student["validation"])
+    full = {split: evaluation.value(split, of_student[split], cuts) for split in SPLITS}
     drawn = evaluation.draws("test", of_student["test"])
-    whole = evaluation.resampled("test", of_student["test"])
+    whole = evaluation.resampled("test", of_student["test"], cuts)
     resampled = [whole(index) for index in drawn]
     scores = TorchReference(workspace, {name: trained for name, trained in explained.items() if trained is not None})
     rows: list[Loss] = []
@@ -79,8 +80,9 @@ def gains(
             rows.append({"loss": name, "validation": None, "test": None, "gain": None, "ci95": None})
             continue
         others = {split: evaluation.of_rows(split, scores(name, split)) for split in SPLITS}
-        values = {split: evaluation.value(split, others[split]) for split in SPLITS}
-        less = evaluation.resampled("test", others["test"])
+        cuts = evaluation.cuts(others["validation"])
+        values = {split: evaluation.value(split, others[split], cuts) for split in SPLITS}
+        less = evaluation.resampled("test", others["test"], cuts)
         ends = bootstrap.interval([a - less(index) for a, index in zip(resampled, drawn, strict=True)])
         gain = full["test"] - values["test"]
         rows.append(

@@ -6,8 +6,9 @@ at batch 256, 0.25 at batch 1), so that every figure that is told of a file come
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import Inputs
 from edgekd.base.scores import answered
 from edgekd.learn.feed import Feed, groups, some
-from edgekd.metrics import Evaluator
+from edgekd.metrics import Evaluator, cut
 from edgekd.runtime import batches
 from edgekd.runtime.backend import Session
 
@@ -146,33 +147,44 @@ class EvaluationSet:
         """The model inputs of the first samples."""
         return self.inputs(split, np.arange(min(count, self.length(split))))
 
-    def value(self, split: str, scores: Scores) -> float:
-        """The metric of some scores over a whole split."""
-        return self.evaluator(scores, self.labels[split], self.teacher(split), self.raw(split))
+    def cuts(self, scores: Scores) -> list[float]:
+        """The thresholds of labels that scores over validation choose, see ``Evaluator.cuts``: with them whoever says
+        these is judged on every split."""
+        return self.evaluator.cuts(scores, self.labels["validation"], self.teacher("validation"))
 
-    def by_head(self, split: str, scores: Scores) -> dict[str, float]:
+    def value(self, split: str, scores: Scores, cuts: Sequence[float] = ()) -> float:
+        """The metric of some scores over a whole split."""
+        return self.evaluator(cut(scores, cuts), self.labels[split], self.teacher(split), self.raw(split))
+
+    def by_head(self, split: str, scores: Scores, cuts: Sequence[float] = ()) -> dict[str, float]:
         """The value of each head, of which ``value`` is the mean."""
-        return self.evaluator.by_head(scores, self.labels[split], self.teacher(split), self.raw(split))
+        return self.evaluator.by_head(cut(scores, cuts), self.labels[split], self.teacher(split), self.raw(split))
 
     def teacher_value(self, split: str) -> float:
         """The teacher's own."""
-        return self.value(split, self.teacher(split))
+        return self.value(split, self.teacher(split), self.teacher_cuts)
 
-    def resampled(self, split: str, scores: Scores) -> Callable[[NDArray[np.int64]], float]:
+    @functools.cached_property
+    def teacher_cuts(self) -> list[float]:
+        """See ``cuts``."""
+        return self.cuts(self.teacher("validation"))
+
+    def resampled(self, split: str, scores: Scores, cuts: Sequence[float] = ()) -> Callable[[NDArray[np.int64]], float]:
         """The metric of a resample of a split; see ``Evaluator``."""
-        return self.evaluator.resampled(scores, self.labels[split], self.teacher(split), self.raw(split))
+        return self.evaluator.resampled(cut(scores, cuts), self.labels[split], self.teacher(split), self.raw(split))
 
     def draws(self, split: str, scores: Scores) -> bootstrap.Resamples:
         """Resamples of a split, always the same; fewer where each has to be scored anew."""
         of = self.feed.drawn_by(split)
         return self.evaluator.draws(scores, self.raw(split), None if of is None else groups(self.of_rows(split, of)))
 
-    def intervals(self, split: str, scores: Scores) -> dict[str, list[float]]:
+    def intervals(self, split: str, scores: Scores, cuts: Sequence[float] = ()) -> dict[str, list[float]]:
         """95 % intervals of a candidate's value and of its drop against the teacher, over the same resamples.
 
         A bootstrap over samples (Efron and Tibshirani 1993, chapter 13): it knows nothing of another training.
         """
-        mine, teachers = self.resampled(split, scores), self.resampled(split, self.teacher(split))
+        mine = self.resampled(split, scores, cuts)
+        teachers = self.resampled(split, self.teacher(split), self.teacher_cuts)
         mean = self.evaluator.is_mean
         drawn = self.draws(split, scores)
         drawn = drawn if mean else drawn.first(SCORED_ANEW)

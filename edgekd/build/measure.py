@@ -43,8 +43,8 @@ class MeasuredCandidate:
 
     ``value_ci95``, ``drop_ci95``: on validation; ``sessions_p50_ms``: of each session that it was timed in;
     ``kernels``: what its runtime really ran of it, None where that is not told; ``onnx``: the file before lowering;
-    ``mixed``: which of its parts were tried in float, None where none were; ``cosine``: of the vectors of an
-    int8 or float16 file, the mean on validation to those of the fp32 file that is pruned alike, None of others.
+    ``mixed``: which of its parts were tried in float, None where none were; ``cosine``: of vectors of an int8 or
+    float16 file, the mean on validation to those of the fp32 file pruned alike; ``cuts``: ``EvaluationSet.cuts``.
     """
 
     name: str
@@ -62,6 +62,7 @@ class MeasuredCandidate:
     onnx: bytes = b""
     mixed: Mixed | None = None
     cosine: float | None = None
+    cuts: list[float] = field(default_factory=list)
 
     @property
     def samples(self) -> NDArray[np.int64]:
@@ -186,6 +187,7 @@ def _read(
         sessions_p50_ms=row["sessions_p50_ms"],
         value_ci95=row["value_ci95"],
         drop_ci95=row["drop_ci95"],
+        cuts=row["cuts"],
         also=row["also"],
         kernels=None if kernels is None else [Kernel.of(kernel) for kernel in kernels],
         onnx=onnx,
@@ -220,8 +222,7 @@ def _measure(
     seconds: float,
     run: BuildRunner,
 ) -> documents.Measured:
-    batch = runtime.target.shapes.batch
-    sessions = {name: runtime.open(data) for name, data in files.items()}
+    batch, sessions = runtime.target.shapes.batch, {name: runtime.open(data) for name, data in files.items()}
     seconds_each = max(evaluation.seconds(session, "validation", batch) for session in sessions.values())
     evaluation = evaluation.within(seconds_each)
     tolerances = {c.name: c.numerics.tolerance for c in candidates}
@@ -273,11 +274,13 @@ def _scored(
     tolerance: float,
 ) -> documents.Candidate:
     """A candidate before it is timed: its value on validation, and how far it is from the torch model."""
-    ends = evaluation.intervals("validation", got)
+    cuts = evaluation.cuts(got)
+    ends = evaluation.intervals("validation", got, cuts)
     return {
-        "value_validation": evaluation.value("validation", got),
+        "value_validation": evaluation.value("validation", got, cuts),
         "value_ci95": ends["value_ci95"],
         "drop_ci95": ends["drop_ci95"],
+        "cuts": cuts,
         "parity": _compared(session, evaluation, got, evaluation.of_rows("validation", of_torch), tolerance),
         "also": {kind: _on_another(runtime, kind, files, evaluation, got, tolerance) for kind in runtime.also},
         "samples_ns": [],
@@ -362,7 +365,7 @@ def _on_another(
     return {
         **_compared(session, evaluation, got, wanted, tolerance),
         "runtime": other.version(),
-        "value_validation": evaluation.value("validation", got),
+        "value_validation": evaluation.value("validation", got, evaluation.cuts(got)),
     }
 
 

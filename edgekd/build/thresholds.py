@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import false_alarms
+from edgekd.base import false_alarms, label_thresholds
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.build.evaluation import EvaluationSet, Scores, joined
 from edgekd.build.measure import Measured
 from edgekd.build.workspace import Workspace
-from edgekd.decide import abstain, class_distance, label_thresholds
+from edgekd.decide import abstain, class_distance
 from edgekd.decide.abstain import Answers
 from edgekd.decide.choose import Choice
 from edgekd.document.thresholds import SureFrom, Thresholds

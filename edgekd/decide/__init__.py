@@ -2,5 +2,5 @@
 
 May import base, document and spec. Its public names are its modules: ``budget`` (the one rule), ``choose``,
 ``fallbacks`` (why a candidate does not ship), ``doubts``, ``standing``,
-``abstain`` (when an answer is sure), ``class_distance``, ``label_thresholds``.
+``abstain`` (when an answer is sure), ``class_distance``.
 """

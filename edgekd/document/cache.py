@@ -47,6 +47,7 @@ class Candidate(TypedDict):
     value_validation: Number
     value_ci95: list[Number]
     drop_ci95: list[Number]
+    cuts: list[Number]
     parity: Compared
     also: dict[str, OnAnother]
     kernels: NotRequired[list[KernelTable] | None]

@@ -14,7 +14,7 @@ from edgekd.base.scores import answered
 from edgekd.learn import predictions, ranks
 from edgekd.learn.answers import Logits
 from edgekd.learn.feed import Feed, groups
-from edgekd.metrics import Evaluator
+from edgekd.metrics import Evaluator, cut
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.tasks import SINGLE, Heads
 
@@ -74,11 +74,15 @@ class Validation:
     def _held(
         self, scores: Logits
     ) -> tuple[Evaluator, np.ndarray, tuple[Logits, AnyArray | None, Logits | None, Samples]]:
-        """The evaluator, which samples it judges, and its arguments: where a teacher counts, only what it answered."""
+        """The evaluator, which samples it judges, and its arguments: where a teacher counts, only what it answered.
+
+        Where thresholds of labels are chosen on validation, the scores are cut at their own.
+        """
         feed, teacher = self.feed, self.teacher
         evaluator = self.evaluator or Evaluator(Accuracy(), Heads({SINGLE: scores.shape[1]}))
         labels, raw = feed.labels("validation"), feed.raw("validation")
-        if teacher is None or (known := answered(teacher)).all():
-            return evaluator, np.arange(len(scores)), (scores, labels, teacher, raw)
-        some = None if labels is None else labels[known]
-        return evaluator, np.flatnonzero(known), (scores[known], some, teacher[known], raw[known])
+        rows = np.arange(len(scores))
+        if teacher is not None and not (known := answered(teacher)).all():
+            rows, scores, teacher, raw = np.flatnonzero(known), scores[known], teacher[known], raw[known]
+            labels = None if labels is None else labels[known]
+        return evaluator, rows, (cut(scores, evaluator.cuts(scores, labels, teacher)), labels, teacher, raw)

@@ -15,7 +15,7 @@ from edgekd.metrics._base import (
     needs_triplets,
 )
 from edgekd.metrics._by_head import ByHead, needs_teacher, of_head
-from edgekd.metrics._evaluator import Evaluator
+from edgekd.metrics._evaluator import Evaluator, cut
 from edgekd.metrics._make import make_metric, metric_name, metric_of_teacher
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Scores",
     "classifies",
     "correlates",
+    "cut",
     "make_metric",
     "metric_name",
     "metric_of_teacher",

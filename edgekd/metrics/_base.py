@@ -19,9 +19,9 @@ Against = Literal["labels", "teacher"]
 class Metric(Protocol):
     """One file of ``metrics/``: a frozen dataclass whose fields are the keys of the recipe's ``metric``.
 
-    It may say ``classifies`` and ``normalised``, too, ClassVars: see the functions of these names. Of a dense task it
-    gets the places of all samples that have a label, N of them; with the ClassVar ``whole = True`` samples as they are,
-    (N, P, C) scores and (N, P) labels, -1 and ``tasks.IGNORED`` where there is none.
+    It may say ``classifies``, ``normalised`` and ``decides``, too, ClassVars: see the functions of these names. Of a
+    dense task it gets the places of all samples that have a label, N of them; with the ClassVar ``whole = True``
+    samples as they are, (N, P, C) scores and (N, P) labels, -1 and ``tasks.IGNORED`` where there is none.
     """
 
     share: ClassVar[bool]
@@ -74,6 +74,12 @@ def needs_triplets(metric: Metric) -> bool:
 def correlates(metric: Metric) -> bool:
     """Whether a metric says nothing of labels that are all alike. It says so in ``correlates``, a ClassVar."""
     return bool(getattr(metric, "correlates", False))
+
+
+def decides(metric: Metric) -> bool:
+    """Whether a metric is of labels that apply, those whose score is 0 or above: it depends on thresholds, and where a
+    task chooses them on validation each network is judged at its own. It says so in ``decides``, a ClassVar."""
+    return bool(getattr(metric, "decides", False))
 
 
 class PerSample(ABC):

@@ -20,6 +20,7 @@ class MicroF1:
 
     share: ClassVar[bool] = True
     against: ClassVar[Against] = "labels"
+    decides: ClassVar[bool] = True
 
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""

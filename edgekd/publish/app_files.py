@@ -16,7 +16,7 @@ from edgekd.document.report import Report
 from edgekd.learn.data import Samples
 from edgekd.publish import examples
 from edgekd.publish.examples import About
-from edgekd.publish.record import BuildFacts
+from edgekd.publish.facts import BuildFacts
 from edgekd.runtime import backend as backends
 from edgekd.runtime import batches, decisions, golden
 from edgekd.runtime.batches import Outputs

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final, cast
 
 import numpy as np
 
 from edgekd.analysis import attribution, loss_ablation, student_analysis
 from edgekd.analysis.by_class import per_class
-from edgekd.analysis.loss_ablation import Explained
-from edgekd.analysis.student_analysis import Shown
-from edgekd.base.scores import answered
-from edgekd.build import baseline, exports, run, taken, thresholds
-from edgekd.build.evaluation import SPLITS, EvaluationSet, Scores
+from edgekd.build import baseline, taken
+from edgekd.build.evaluation import SPLITS
 from edgekd.build.measure import Measured, MeasuredCandidate
-from edgekd.build.plan import DistilStep, Plan, TeachStep, TrainedStep
-from edgekd.build.thresholds import Chosen
-from edgekd.build.torch_reference import TorchReference
-from edgekd.build.trained import Trained
+from edgekd.build.plan import Plan
 from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, doubts, fallbacks
-from edgekd.decide.choose import Choice
 from edgekd.document.candidate import Candidate
-from edgekd.document.details import Agreement, Baseline, Details, Epoch, Kept, Row
+from edgekd.document.details import Agreement, Details, Epoch, Kept, Row
 from edgekd.document.report import Parity, Report, Stage, Target, as_judged
 from edgekd.document.samples import Samples
-from edgekd.learn.answers import whole
 from edgekd.metrics import metric_name, metric_of_teacher
 from edgekd.publish import coverage, public
+from edgekd.publish.facts import BuildFacts
+from edgekd.publish.stages import stage_rows
 from edgekd.runtime import bench as benching
 from edgekd.runtime import parity
 from edgekd.runtime.runners import LocalRunner
-from edgekd.spec.recipe import Budget
 from edgekd.tasks import kind_of
 
 SCHEMA_VERSION: Final = 1
@@ -43,53 +34,12 @@ JUDGED = ("validation", "test")
 BY_CLASS = 10_000  # classes that are told of one by one
 
 
-@dataclass(frozen=True)
-class BuildFacts:
-    """Everything that a finished build knows, before it is written down."""
-
-    workspace: Workspace
-    trained: Mapping[str, Trained]
-    torch_reference: TorchReference
-    evaluation: EvaluationSet
-    measured: Mapping[str, Measured]
-    choices: Mapping[str, Choice]
-    budget: Budget
-    quick: bool
-    explained: Explained | None = None
-    baseline: Baseline | None = None
-    known: dict[tuple[str, str], Scores] = field(default_factory=dict)
-
-    def tested(self, target: str, candidate: str) -> Scores:
-        """What a candidate's file says to the test split; each is run once."""
-        key = (target, candidate)
-        if key not in self.known:
-            self.known[key] = self.measured[target].scores(candidate, "test")
-        return self.known[key]
-
-    @functools.cached_property
-    def decided(self) -> Chosen:
-        """The thresholds of what ships."""
-        return thresholds.choose(self.workspace, self.measured, self.choices)
-
-    @functools.cached_property
-    def shown(self) -> Shown:
-        """The student of the first target that ships one, run over the test split; else the one before compression."""
-        for target, choice in self.choices.items():
-            if choice.shipped is not None:
-                evaluation = self.measured[target].evaluation
-                scores = self.tested(target, choice.shipped)
-                step = _step_of(self, target, choice.shipped)
-                return Shown(target, choice.shipped, step, scores, evaluation, self.decided.heads)
-        scores = self.evaluation.of_rows("test", self.torch_reference("student", "test"))
-        return Shown(None, None, "student", scores, self.evaluation, self.workspace.heads)
-
-
 def make(facts: BuildFacts) -> Report:
     """report.json. The test split is run here, once, after the choice is made."""
     workspace = facts.workspace
     lengths = {name: workspace.feed.length(name) for name in ("train", "validation", "test")}
     first = next(iter(facts.measured.values()))
-    stages = _stages(facts)
+    stages = stage_rows(facts)
     targets = {name: _target(facts, measured) for name, measured in facts.measured.items()}
     for sentence in coverage.sentences(facts.workspace, targets):
         workspace.note(sentence)
@@ -126,7 +76,9 @@ def _by_metric(facts: BuildFacts) -> list[str]:
     heads, sentences = facts.workspace.recipe.heads, []
     for target, choice in facts.choices.items() if len(heads) > 1 else ():
         if choice.shipped is not None:
-            values = facts.measured[target].evaluation.by_head("test", facts.tested(target, choice.shipped))
+            measured, shipped = facts.measured[target], choice.shipped
+            cuts = measured.candidates[shipped].cuts
+            values = measured.evaluation.by_head("test", facts.tested(target, shipped), cuts)
             parts = [f"{heads[name].measured['kind']} of {name} {value:.4g}" for name, value in values.items()]
             sentences.append(f"{target}: on test {', '.join(parts)}")
     return sentences
@@ -139,9 +91,9 @@ def _doubts(facts: BuildFacts) -> list[str]:
         if (shipped := facts.choices[name].shipped) is None:
             continue
         evaluation, candidate = measured.evaluation, measured.candidates[shipped]
-        scores = facts.tested(name, shipped)
-        values = {"validation": candidate.value_validation, "test": evaluation.value("test", scores)}
-        ends = {"validation": candidate.drop_ci95, "test": evaluation.intervals("test", scores)["drop_ci95"]}
+        held = "test", facts.tested(name, shipped), candidate.cuts
+        values = {"validation": candidate.value_validation, "test": evaluation.value(*held)}
+        ends = {"validation": candidate.drop_ci95, "test": evaluation.intervals(*held)["drop_ci95"]}
         validation, test = (
             doubts.Drop(split, evaluation.length(split), evaluation.teacher_value(split) - value, ends[split], is_share)
             for split, value in values.items()
@@ -241,72 +193,6 @@ def _by_class(facts: BuildFacts) -> Agreement | None:
     return agreement
 
 
-def _stages(facts: BuildFacts) -> list[Stage]:
-    """Every trained step. Of several teachers there is a row each, and before them ``teacher``: all together."""
-    rows = [(step, _stage(facts, step)) for step in facts.workspace.plan.of_kind(TrainedStep)]
-    teachers = [row for step, row in rows if isinstance(step, TeachStep)]
-    if len(teachers) == 1:
-        return [row for _, row in rows]
-    together: Stage = {
-        **teachers[0],
-        "params": sum(row["params"] for row in teachers),
-        "size_bytes": sum(row["size_bytes"] for row in teachers),
-        "seconds": sum(row["seconds"] for row in teachers),
-        "value_validation": facts.evaluation.teacher_value("validation"),
-        "value_test": facts.evaluation.teacher_value("test"),
-    }
-    numbered: list[Stage] = [{**row, "name": f"teacher {i + 1}"} for i, row in enumerate(teachers)]
-    return [together, *numbered, *(row for step, row in rows if not isinstance(step, TeachStep))]
-
-
-def _stage(facts: BuildFacts, step: TrainedStep) -> Stage:
-    trained, plan = facts.trained[step.name], facts.workspace.plan
-    shared = set(step.targets) == {t.name for t in plan.targets}
-    return {
-        "name": step.name if isinstance(step, DistilStep) else step.kind,
-        "target": None if shared else ", ".join(step.targets),
-        "params": trained.student.params,
-        "size_bytes": _stage_size(facts, step),
-        "value_validation": _stage_value(facts, step, "validation"),
-        "value_test": _stage_value(facts, step, "test"),
-        "seconds": round(trained.seconds, 3),
-    }
-
-
-def _stage_size(facts: BuildFacts, step: TrainedStep) -> int:
-    plan = facts.workspace.plan
-    if isinstance(step, TeachStep):
-        return exports.teacher_size(facts.trained[step.name].student)
-    for target in step.targets:
-        for candidate in plan.candidates[target]:
-            if candidate.step == step.name:
-                return facts.measured[target].candidates[candidate.name].size_bytes
-    return 4 * facts.trained[step.name].student.params
-
-
-def _stage_value(facts: BuildFacts, step: TrainedStep, split: str) -> float:
-    evaluation = facts.evaluation
-    if isinstance(step, TeachStep):
-        return _teacher_value(facts, step, split)
-    return evaluation.value(split, evaluation.of_rows(split, facts.torch_reference(step.name, split)))
-
-
-def _teacher_value(facts: BuildFacts, step: TeachStep, split: str) -> float:
-    """Of one teacher, over the samples that it answers; 0 where it answers none, as one of several may."""
-    workspace, evaluation = facts.workspace, facts.evaluation
-    feed, together = workspace.feed_of(step.name), evaluation.teacher(split)
-    scores = together
-    if len(workspace.feeds) > 1:
-        scores = evaluation.of_rows(split, whole(run.answers(workspace, facts.trained, step.name).split(split)))
-    reference = together if len(scores[0]) == len(together[0]) else scores
-    known = np.flatnonzero(answered(scores))
-    labels, rows = feed.labels(split), evaluation.rows[split][known]
-    if not len(known):
-        return 0.0
-    of_rows = None if labels is None else labels[rows]
-    return workspace.evaluator_of(step.name)(scores[known], of_rows, reference[known], feed.raw(split)[rows])
-
-
 def _target(facts: BuildFacts, measured: Measured) -> Target:
     name, choice = measured.target.name, facts.choices[measured.target.name]
     teacher_value = measured.evaluation.teacher_value("validation")
@@ -349,7 +235,7 @@ def _candidate(
         "pruned": candidate.pruned,
         "size_bytes": candidate.size_bytes,
         "value_validation": candidate.value_validation,
-        "value_test": measured.evaluation.value("test", got),
+        "value_test": measured.evaluation.value("test", got, candidate.cuts),
         "scored": {split: measured.evaluation.length(split) for split in JUDGED},
         "latency_ms": {
             "p50": summary["p50"],
@@ -379,7 +265,7 @@ def _candidate(
 def _parity(facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate) -> Parity:
     """The file on its runtime against the torch model it came from, over all splits up to 10,000 samples."""
     evaluation, left = measured.evaluation, PARITY_SAMPLES
-    step = _step_of(facts, measured.target.name, candidate.name)
+    step = facts.step_of(measured.target.name, candidate.name)
     got, wanted = [], []
     for split in SPLITS:
         count = min(left, evaluation.length(split))
@@ -390,8 +276,3 @@ def _parity(facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate)
                 evaluation.of_rows(split, facts.torch_reference(step, split, numerics=candidate.numerics))[:count]
             )
     return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.decided.heads).as_dict()
-
-
-def _step_of(facts: BuildFacts, target: str, name: str) -> str:
-    """The trained step that a candidate was exported from."""
-    return next(c.step for c in facts.workspace.plan.candidates[target] if c.name == name)

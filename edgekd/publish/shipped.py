@@ -8,7 +8,7 @@ from edgekd.base import host
 from edgekd.base.preprocess import Inputs
 from edgekd.build.measure import Measured, MeasuredCandidate
 from edgekd.publish import examples, public, sbom
-from edgekd.publish.record import BuildFacts
+from edgekd.publish.facts import BuildFacts
 from edgekd.runtime import decisions, golden
 from edgekd.runtime.backend import Session
 from edgekd.runtime.batches import Outputs

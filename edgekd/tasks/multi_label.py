@@ -26,7 +26,7 @@ class MultiLabel(Task):
 
     Attributes:
         threshold: a probability, 0 < t < 1, for all labels or for each; absent: each label's own, chosen on validation
-            of the files that ship. Until then, while candidates and the teacher are compared, it is 0.5.
+            of the files that ship. Until then whoever is compared is judged at its own, see ``Evaluator.cuts``.
         separator: between the labels of one sample where they come as one text.
     """
 

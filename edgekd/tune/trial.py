@@ -95,7 +95,8 @@ def _rung(workspace: Workspace) -> float:
     scores = TorchReference(workspace, trained)
     names = {c.step for candidates in workspace.plan.candidates.values() for c in candidates}
     last = [step.name for _, step in workspace.plan.walk() if step.name in names][-1]
-    return evaluation.value("validation", scores(last, "validation"))
+    answers = scores(last, "validation")
+    return evaluation.value("validation", answers, evaluation.cuts(answers))
 
 
 def full(lab: Lab, recipe: Recipe, number: int) -> Result:

@@ -19,11 +19,11 @@ from torch import nn
 import edgekd
 from edgekd.base import plugins, preprocess
 from edgekd.base.errors import IntegrityError, RecipeError
+from edgekd.base.label_thresholds import best
 from edgekd.build import thresholds
 from edgekd.build.prepare import check_thresholds
 from edgekd.build.thresholds import FileScores, Rated, certainty, drawn, rate
 from edgekd.decide.abstain import auroc
-from edgekd.decide.label_thresholds import best
 from edgekd.learn.data import _base as base
 from edgekd.learn.feed import Feed
 from edgekd.publish import coverage
@@ -202,8 +202,14 @@ def test_each_label_has_a_threshold_that_metrics_answers_and_apps_share(labels: 
         assert [one.indices for one in model.predict(x)] == [tuple(np.flatnonzero(row)) for row in applies]
         f1 = 2 * (applies & y).sum(axis=0) / np.maximum(applies.sum(axis=0) + y.sum(axis=0), 1)
         assert told["targets"][target]["at_thresholds"]["value_test"] == pytest.approx(f1.mean())
-        x = preprocess.apply(bundles.read(labels).preprocess, dataset.validation.x)
-        said[target] = model.run(x)["logits"].astype(np.float64)
+        validation = preprocess.apply(bundles.read(labels).preprocess, dataset.validation.x)
+        said[target] = model.run(validation)["logits"].astype(np.float64)
+        cuts = [best(column, hits) for column, hits in zip(said[target].T, dataset.validation.y.T, strict=True)]
+        applies = model.run(preprocess.apply(bundles.read(labels).preprocess, x))["logits"] >= np.array(cuts)
+        f1 = 2 * (applies & (y == 1)).sum(axis=0) / np.maximum(applies.sum(axis=0) + y.sum(axis=0), 1)
+        shipped = told["targets"][target]["shipped"]
+        value = next(c["value_test"] for c in told["targets"][target]["candidates"] if c["name"] == shipped)
+        assert value == pytest.approx(f1.mean()), "before thresholds are shared it is judged at its own"
     both, twice = np.concatenate([*said.values()]), np.tile(dataset.validation.y, (2, 1))
     cuts = [best(column, hits) for column, hits in zip(both.T, twice.T, strict=True)]
     np.testing.assert_allclose(thresholds["labels"], 1 / (1 + np.exp(-np.array(cuts))))

@@ -12,8 +12,10 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.learn.judging import Validation
 from edgekd.metrics import Evaluator
+from edgekd.metrics.macro_f1 import MacroF1
 from edgekd.spec.recipe import Augment
 from edgekd.tasks import SINGLE, Heads
+from edgekd.tasks.multi_label import MultiLabel
 
 COUNT = 400
 
@@ -66,3 +68,16 @@ def test_only_what_the_teacher_answered_counts() -> None:
     teacher[:100] = np.nan
     assert not judge.gains(Says(), before, after)
     assert judge.value(Says()) == np.mean(labels[100:] == 0)
+
+
+def test_labels_that_seldom_apply_are_judged_at_thresholds_of_their_own() -> None:
+    """At 0.5 a network that never says more than 10 % has an F1 of 0, however well it tells the samples apart."""
+    labels = (np.random.default_rng(0).random((COUNT, 2)) < 0.05).astype(np.int64)
+    part = Split(np.arange(COUNT, dtype=np.float32)[:, None], labels)
+    feed = Feed(Dataset(part, part, part, ("a", "b"), ()), (), Augment(), 0)
+    heads = Heads({SINGLE: 2}, {SINGLE: MultiLabel()})
+    judge, module = Validation(feed, Evaluator(MacroF1(), heads), None, None), Says()
+    module.load_state_dict({"scores": torch.tensor(labels - 5.0, dtype=torch.float32)})
+    assert judge.value(module) == 1.0
+    before = {"scores": torch.full((COUNT, 2), -5.0)}
+    assert judge.gains(module, before, {"scores": torch.tensor(labels - 5.0, dtype=torch.float32)})

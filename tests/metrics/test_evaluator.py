@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from edgekd.metrics._by_head import ByHead
-from edgekd.metrics._evaluator import Evaluator
+from edgekd.metrics._evaluator import Evaluator, cut
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.metrics.agreement import Agreement
+from edgekd.metrics.auc import Auc
 from edgekd.metrics.macro_f1 import MacroF1
 from edgekd.metrics.recall_at_k import RecallAtK
 from edgekd.tasks import Heads
 from edgekd.tasks.embedding import Embedding
+from edgekd.tasks.multi_label import MultiLabel
 
 RAW = np.zeros((2, 1))
 SCORES = np.array([[2.0, 1.0, 0.0, 5.0, 0.0], [0.0, 1.0, 2.0, 5.0, 0.0]])
@@ -50,6 +52,31 @@ def test_without_labels_the_teachers_answers_are_the_labels() -> None:
 def test_a_metric_against_the_teacher_asks_no_label() -> None:
     wrong = np.array([1, 1])
     assert Evaluator(Agreement(), Heads({"logits": 5}))(SCORES, wrong, SCORES, RAW) == 1.0
+
+
+def test_who_decides_labels_is_judged_at_thresholds_of_its_own() -> None:
+    """Every score is below 0, and the right ones are the largest; a threshold in the recipe, and metrics that decide
+    nothing, leave scores as they are."""
+    rare, scores = np.array([[1, 0], [0, 0], [0, 1], [0, 0]]), np.array([[-1.0, -9], [-2, -8], [-3, -4], [-4, -7]])
+    evaluator = Evaluator(MacroF1(), Heads({"kind": 2, "tags": 2}, {"tags": MultiLabel()}))
+    labels, both = np.concatenate([[[0], [1], [0], [1]], rare], axis=1), np.concatenate([rare, scores], axis=1)
+    cuts = evaluator.cuts(both, labels, None)
+    assert cuts == [0.0, 0.0, -1.5, -5.5]
+    assert evaluator.by_head(both, labels, None, RAW)["tags"] == 0.0
+    assert evaluator.by_head(cut(both, cuts), labels, None, RAW)["tags"] == 1.0
+    of_teacher = Evaluator(MacroF1(), Heads({"tags": 2}, {"tags": MultiLabel()}))
+    assert of_teacher.cuts(scores, None, scores + 2.6) == [-2.5, 0.0], "its answers are those at 0.5"
+    assert Evaluator(Auc(), of_teacher.heads).cuts(scores, rare, None) == []
+    fixed = Heads({"tags": 2}, {"tags": MultiLabel(threshold=0.5)})
+    assert Evaluator(MacroF1(), fixed).cuts(scores, rare, None) == []
+    assert of_teacher.cuts(np.full((4, 2), np.nan), rare, None) == []
+    assert cut(scores, []) is scores
+
+
+def test_a_cut_tells_neighbouring_numbers_apart() -> None:
+    low = np.float32(3.1)
+    high = np.nextafter(low, np.float32(4))
+    assert (cut(np.array([[low], [high]]), [(float(low) + float(high)) / 2]) >= 0).tolist() == [[False], [True]]
 
 
 def test_what_is_no_mean_over_samples_has_no_value_of_one() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekd.decide.label_thresholds import BOUND, best
+from edgekd.base.label_thresholds import BOUND, best
 
 
 def f1(scores: np.ndarray, labels: np.ndarray, threshold: float) -> float:
