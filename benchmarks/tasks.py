@@ -25,8 +25,10 @@ import _common
 import _nets
 import _peers
 import numpy as np
+import onnx
 from _nets import told
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from edgekd.base import bootstrap
 from edgekd.build import request as requests
@@ -168,7 +170,7 @@ def files_of(net: _nets.Net, runtime: str) -> tuple[dict[str, dict[str, bytes]],
     outside: dict[str, Callable[[], dict[str, bytes]]] = {
         f"static {method}": partial(_static, backend, fp32, feeds, method) for method in _peers.CALIBRATIONS
     }
-    outside["dynamic"] = lambda: backend.lower(_peers.quantize_dynamic(fp32, feeds))
+    outside["dynamic"] = partial(_dynamic, backend, fp32, feeds)
     if runtime == "openvino":
         outside["nncf"] = lambda: _peers.nncf_openvino(fp32, feeds)
     else:
@@ -185,6 +187,14 @@ def files_of(net: _nets.Net, runtime: str) -> tuple[dict[str, dict[str, bytes]],
 
 def _static(backend: Backend, fp32: bytes, feeds: _peers.Feeds, method: str) -> dict[str, bytes]:
     return backend.lower(_peers.quantize_static(fp32, feeds, method))
+
+
+def _dynamic(backend: Backend, fp32: bytes, feeds: _peers.Feeds) -> dict[str, bytes]:
+    """Of a network of convolutions the float file comes back as it was."""
+    file = _peers.quantize_dynamic(fp32, feeds)
+    if not any(tensor.data_type == TensorProto.INT8 for tensor in onnx.load_from_string(file).graph.initializer):
+        raise ValueError("it quantizes nothing of this network")
+    return backend.lower(file)
 
 
 def judged(net: _nets.Net, evaluation: EvaluationSet, judge: Judge, runtime: str) -> dict[str, Any]:

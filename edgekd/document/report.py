@@ -67,7 +67,7 @@ class Budget(TypedDict):
 
 
 class AtThresholds(TypedDict):
-    """The metric of what ships, each label at its own threshold."""
+    """The metric of what ships, at the thresholds of labels that all shipped files share."""
 
     value_validation: Number
     value_test: Number
@@ -79,8 +79,8 @@ class Target(TypedDict):
     ``timed_length``: of the token sequences that were timed; ``preprocess_ms``: p50 of preparing one raw sample in
     Python, which no latency holds, where the same machine did both; ``batch``: samples of a run, ``threads``: that it
     takes, 0 all; ``teacher``: by split its value over the samples that are scored here, where they are not all;
-    ``also``: what other backends make of the file that ships; ``at_thresholds``: its metric at the labels' own
-    thresholds; ``sure``: by runtime and output, how many of its answers are.
+    ``also``: what other backends make of the file that ships; ``at_thresholds``: its metric at the
+    thresholds of the manifest; ``sure``: by runtime and output, how many of its answers are.
     """
 
     shipped: str | None

@@ -109,8 +109,8 @@ def sentences(workspace: Workspace, targets: Mapping[str, Target]) -> Iterator[s
     for name, target in targets.items():
         shipped = next((c for c in target["candidates"] if c["name"] == target["shipped"]), None)
         if (at := target.get("at_thresholds")) is not None and shipped is not None:
-            values = f"{at['value_test']:.4g} (at one threshold for all {shipped['value_test']:.4g})"
-            yield f"{name}: {metric} on test, each label at its own threshold: {values}"
+            values = f"{at['value_test']:.4g} (at this file's own {shipped['value_test']:.4g})"
+            yield f"{name}: {metric} on test, at the thresholds that all shipped files share: {values}"
         for output, row in target.get("sure", {}).get(name, {}).items():
             place = name if len(workspace.heads) == 1 else f"{name}, {output}"
             yield f"{place}: {_in_words(workspace, row)}"

@@ -283,7 +283,7 @@ ONE_TRIAL = ["--target", "ort-cpu", "--quick", "--max-size-kb", "500", "--max-dr
 
 
 @pytest.mark.parametrize(
-    "recipe", ["bike-table", "emotions", "street-segments", "sentence-vectors", "slots-intent", "tile-anomaly"]
+    "recipe", ["bike-table", "scene-labels", "street-segments", "sentence-vectors", "slots-intent", "tile-anomaly"]
 )
 def test_data_are_read_as_the_recipes_task_says(recipe: str, fake: Fake, tmp_path: Path) -> None:
     """Values, several labels, masks, pairs, and heads that each have labels of their own."""
