@@ -11,7 +11,7 @@ from edgekd.base import limits
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.tasks._base import IGNORED
-from edgekd.tasks._classes import At, Numbered
+from edgekd.tasks._classes import LISTED, At, Numbered
 
 OUTSIDE = "O"
 Numbers = NDArray[np.int64]
@@ -42,7 +42,7 @@ def of_texts(
                 raise DataError(what, where=at(split, i), found=odd, allowed=ordered)
             numbers[i, : len(row)] = [places[tag] for tag in row]
         _check_begun(numbers, ordered, split, at)
-    return Numbered(ordered, labels)
+    return Numbered(ordered, labels, _notes(ordered, every if given else sorted(every, key=ordered.index)))
 
 
 def of_numbers(labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
@@ -65,7 +65,7 @@ def of_numbers(labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at
             raise DataError("no number of a tag", where=at(split, bad), found=number, allowed=allowed)
         rows[split] = np.where(numbers >= 0, table[np.maximum(numbers, 0)], numbers).astype(np.int64)
         _check_begun(rows[split], ordered, split, at)
-    return Numbered(ordered, rows)
+    return Numbered(ordered, rows, _notes(ordered, names))
 
 
 def order(tags: Iterable[str], where: str | None, place: Callable[[str], str]) -> tuple[str, ...]:
@@ -88,6 +88,19 @@ def order(tags: Iterable[str], where: str | None, place: Callable[[str], str]) -
     if not kinds:
         raise DataError("tags without a span", where=where or "data", found=OUTSIDE, allowed=SCHEME)
     return (OUTSIDE, *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI"))
+
+
+def _notes(ordered: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:
+    """What the user is to know where the tags are not as they were given: networks count them as ``ordered`` does."""
+    given = list(dict.fromkeys(names))
+    if tuple(given) == ordered:
+        return ()
+    added = [tag for tag in ordered if tag not in given]
+    moved = [tag for tag in ordered if tag in given] != given
+    why = [f"{', '.join(added)} added, as tags are O, and B- and I- of every kind of span"] if added else []
+    why += ["not in the order that was given"] if moved else []
+    shown = ", ".join(ordered[:LISTED]) + (f" and {len(ordered) - LISTED} more" if len(ordered) > LISTED else "")
+    return (f"networks answer for {len(ordered)} tags, {shown}: {'; '.join(why)}",)
 
 
 def edges(tags: Numbers, begins: NDArray[np.bool_] | None = None) -> tuple[Numbers, Numbers]:

@@ -104,3 +104,14 @@ def test_heads_of_tags_beside_a_class() -> None:
     x = np.concatenate([scores(1, 2).reshape(1, -1), [[0, 5, 1]]], axis=1)
     assert heads.answers(x).tolist() == [[1, 2, *[IGNORED] * 7, 1]]
     assert heads.same(x, x) == [True] and heads.only("slots").dense
+
+
+def test_tags_that_are_added_and_another_order_are_told() -> None:
+    assert numbered("O B-who I-who", names=["O", "B-who", "I-who"]).notes == numbered("O B-who I-who").notes == ()
+    (note,) = numbered("O B-who", names=["O", "B-who"]).notes
+    assert note.startswith("networks answer for 3 tags, O, B-who, I-who: I-who added") and "order" not in note
+    (note,) = numbered("O B-who").notes
+    assert "I-who added" in note
+    rows = {"train": np.array([[0, 1, 2]])}
+    (note,) = Tagging().numbered(rows, ("B-what", "I-what", "O"), at, "data").notes
+    assert "not in the order that was given" in note and "added" not in note
