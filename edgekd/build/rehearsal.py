@@ -14,7 +14,8 @@ from torch import nn
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
-from edgekd.build import clock, distil, exports, structure, taken
+from edgekd.base.preprocess import MASK
+from edgekd.build import clock, distil, exports, output_shapes, structure, taken
 from edgekd.build.fit import tapped
 from edgekd.build.independence import chance, dependence
 from edgekd.build.kept import document
@@ -32,6 +33,11 @@ from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import BuildRunner
 
 RUNS, SECONDS = 30, 0.05  # of timing a shape, at least
+PADDING = (
+    f"{MASK} is 0 where there is no token: leave these places out of means and maxima; a recurrent layer that reads "
+    "backwards comes to them first: multiply what it reads by the mask, and give it bias=False, so that its state is "
+    "0 until a token comes (pack_padded_sequence can't be exported)"
+)
 
 
 def key(plan: Plan, host: Key) -> str:
@@ -138,23 +144,13 @@ def _check_output(student: Student, step: TrainedStep, workspace: Workspace) -> 
     longest = max(spec.longest or 0 for spec in student.inputs)
     with torch.no_grad():
         out = plugins.call_user(student.module, step.name, *_example(student, step, workspace, longest))
-    given = out if isinstance(out, tuple | list) else [out]
-    shapes = [tuple(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__ for part in given]
-    wanted = [(2, *spec.shape[1:]) for spec in student.outputs]
-    if shapes != wanted:
-        allowed = ", ".join(f"(N, {spec.shape[1]})" for spec in student.outputs)
-        hint = "teacher.classes says for each of ours its column" if isinstance(step, TeachStep) else None
-        flat = [shape[:2] if shape[2:] == (1,) * len(shape[2:]) else None for shape in shapes]
-        raise ExportError(
-            "the output has the wrong shape",
-            where=step.name,
-            found=", ".join(map(str, shapes)),
-            allowed=allowed,
-            hint="flatten(1) takes the axes of length 1 away" if flat == wanted else hint,
-        )
+    heads, teaches = workspace.heads_of(step.name), isinstance(step, TeachStep)
+    texts = workspace.feed.reads_texts
+    output_shapes.check(out, student, step.name, heads, workspace.classes, teaches=teaches, texts=texts)
     pretrained = isinstance(step, TeachStep) and step.schedule is None  # it only tells what it knows: votes will do
+    given = out if isinstance(out, tuple | list) else [out]
     if not pretrained and (odd := [str(part.dtype) for part in given if not part.is_floating_point()]):
-        hint = "give the scores themselves: argmax, .long() and > have no gradient"
+        hint = output_shapes.SCORES
         raise ExportError("the output is no score", where=step.name, found=odd[0], allowed="floats", hint=hint)
 
 
@@ -217,6 +213,8 @@ def _check_independence(student: Student, workspace: Workspace, step: TrainedSte
         return
     left = leaving.place(student.module, workspace.probe(step.name))
     of_batch = "an app asks one sample at a time: keep running statistics, and compute nothing over the batch"
+    if MASK in [spec.name for spec in student.inputs]:
+        of_batch += f". Or does it read the padding of texts, which is as long as the longest of a batch? {PADDING}"
     raise ExportError(
         "what the student answers to a sample depends on the other samples of its batch",
         where=f"{step.name}: {place}",

@@ -166,20 +166,24 @@ def roots(
         heads = shown.heads if table.head is None else shown.heads.only(table.head)
         classes = heads.width
         if name in read:
-            makers[name] = _read(read[name], table, shown.feeds[name].specs, classes, name)
+            makers[name] = _read(read[name], table, shown.feeds[name].specs, _form(shown, table.head), name)
             continue
         shape = shown.feeds[name].sample_shape
         makers[name] = functools.partial(_teacher, table, shape, classes, name, shown)
         if table.checkpoint is None and table.epochs and not _is_users(table.model):
             makers[name] = _in_units(makers[name], heads)
     if teacher is not None:
-        given, count = teacher, shown.heads.width
+        given, heads = teacher, shown.heads
         makers["teacher"] = lambda: teachers.wrap(
-            _form(shown).flat(_called(nets.copied(given, "teacher"), shown, "teacher")), recipe.teacher, count
+            _form(shown).flat(_called(nets.copied(given, "teacher"), shown, "teacher")),
+            recipe.teacher,
+            heads.width,
+            heads=heads,
         )
     if (bare := _student(recipe, shown, student)) is not None:
         sizes, names = list(shown.heads.values()), list(shown.heads)
-        makers["student"] = bare if len(names) == 1 else lambda: SplitHeads(bare(), sizes, names)
+        points = [name for name, task in shown.heads.tasks.items() if task.geometry == "points"]
+        makers["student"] = bare if len(names) == 1 else lambda: SplitHeads(bare(), sizes, names, points)
     return makers
 
 
@@ -192,7 +196,7 @@ def _teacher(table: Teacher, shape: tuple[int, ...], classes: int, name: str, sh
 
 
 def _read(
-    network: NetworkOf, table: Teacher, inputs: Sequence[TensorSpec], classes: int, name: str
+    network: NetworkOf, table: Teacher, inputs: Sequence[TensorSpec], form: Form, name: str
 ) -> Callable[[], nn.Module]:
     """A teacher that is only read. What another program runs is opened once: nothing can change it."""
     opened: list[Foreign] = []
@@ -200,9 +204,9 @@ def _read(
     def make() -> nn.Module:
         module = opened[0] if opened else network(inputs, f"{name}.model")
         opened[:] = [module] if isinstance(module, Foreign) else []
-        return teachers.wrap(module, table, classes, name)
+        return teachers.wrap(form.flat(module), table, form.heads.width, name, form.heads)
 
-    teachers.check_classes(table, classes, name)
+    teachers.check_classes(table, form.heads.width, name, form.heads)
     return make
 
 

@@ -134,7 +134,8 @@ class Workspace:
     def _ready(self, module: nn.Module, x: Tensors, sizes: list[int], role: str) -> nn.Module:
         """See ``nets.ready``."""
         try:
-            return nets.ready(module, x, sizes, role, self.note, self.heads_of(role).link)
+            heads = self.heads_of(role)
+            return nets.ready(module, x, sizes, role, self.note, heads.link, heads)
         except FactoryError as err:
             raise lengths.too_long(module, x, role) or err from err
 

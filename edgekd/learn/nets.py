@@ -24,6 +24,7 @@ from edgekd.learn.foreign import Foreign
 from edgekd.learn.probabilities import IN_LOGITS, ends_in
 from edgekd.learn.student import SplitHeads, evaluated
 from edgekd.learn.teacher import PickedOutput, bare
+from edgekd.tasks import Heads
 
 Tensors = tuple[Tensor, ...]
 Note = Callable[[str], None]
@@ -102,16 +103,26 @@ def twin(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module)
 
 
-def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note: Note, link: str = "") -> nn.Module:
+def ready(
+    module: nn.Module,
+    x: Tensors,
+    sizes: Sequence[int],
+    where: str,
+    note: Note,
+    link: str = "",
+    heads: Heads | None = None,
+) -> nn.Module:
     """A network in float32, whose constants move with it, and which answers in logits.
 
     Args:
-        module: changed in place, and wrapped where it ends in a softmax, or returns more than its scores.
+        module: changed in place, and wrapped where it ends in a softmax, or returns more than its scores, or these in
+            another form than a row a sample.
         x: real samples, as it is given them.
         sizes: how many classes each head has.
         where: whose it is: a step's name.
         note: told what was changed.
         link: what makes probabilities of its answers, see ``tasks.Task``.
+        heads: what it has to answer, where that is known.
 
     Raises:
         FactoryError: what it raises on such samples.
@@ -120,30 +131,13 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
     """
     weights.check_state(bare(module), where)
     _no_nested_tensors(module)
-    spare = None
-    halves = {p.dtype for p in (*module.parameters(), *module.buffers()) if p.dtype in (torch.float16, torch.bfloat16)}
-    if halves or any(p.dtype == torch.float64 for p in module.parameters()):
-        spare = copied(module, where)
-    _constants_in_view(module, x, where, note)
-    module.float()
-    try:
-        returned = _returned(module, x, where)
-    except FactoryError:
-        if spare is None:
-            raise
-        module = spare  # its own forward pass casts what it is given
-        returned = _returned(module, x, where)
-    else:
-        if halves:
-            kinds = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in halves))
-            note(f"the {where} holds {kinds} numbers: it is run in float32")
-    if not isinstance(returned, Tensor) and not isinstance(module, SplitHeads | PickedOutput):
-        module = PickedOutput(module)
+    module, returned = _in_float32(module, x, where, note)
+    module = _picked(module, returned, sum(sizes), where, heads)
     outputs = returned
     if isinstance(module, PickedOutput):
-        module.expect(sum(sizes), where)
-        outputs = module.pick(returned)
-        _tell_left_out(returned, outputs, where, note)
+        scores = module.pick(returned)
+        _tell_left_out(returned, scores, where, note)
+        outputs = module.row(scores)
     bare_module = bare(module)
     running = {name: b for name, b in bare_module.named_buffers() if name.endswith(("running_mean", "running_var"))}
     weights.check_finite({**dict(bare_module.named_parameters()), **running}, where)
@@ -161,6 +155,36 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
     module = module if isinstance(module, PickedOutput | SplitHeads) else PickedOutput(module)
     module.probabilities = link
     return module
+
+
+def _in_float32(module: nn.Module, x: Tensors, where: str, note: Note) -> tuple[nn.Module, object]:
+    """A network in float32, unless its own forward pass casts what it is given, and what it returns."""
+    spare = None
+    halves = {p.dtype for p in (*module.parameters(), *module.buffers()) if p.dtype in (torch.float16, torch.bfloat16)}
+    if halves or any(p.dtype == torch.float64 for p in module.parameters()):
+        spare = copied(module, where)
+    _constants_in_view(module, x, where, note)
+    module.float()
+    try:
+        returned = _returned(module, x, where)
+    except FactoryError:
+        if spare is None:
+            raise
+        return spare, _returned(spare, x, where)
+    if halves:
+        kinds = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in halves))
+        note(f"the {where} holds {kinds} numbers: it is run in float32")
+    return module, returned
+
+
+def _picked(module: nn.Module, returned: object, columns: int, where: str, heads: Heads | None) -> nn.Module:
+    """A network that gives no row a sample, or more than that, wrapped so that it does."""
+    if isinstance(module, SplitHeads):
+        return module
+    picked = module if isinstance(module, PickedOutput) else PickedOutput(module)
+    picked.expect(columns, where, heads)
+    is_row = isinstance(returned, Tensor) and picked.row(returned) is returned
+    return module if is_row else picked
 
 
 def answers(module: nn.Module, x: Tensors, where: str) -> Tensor:
@@ -279,7 +303,7 @@ def _tell_left_out(returned: object, scores: Tensor, where: str, note: Note) -> 
 def _said(module: nn.Module, x: Tensors, where: str) -> Any:
     """What a network says in evaluation mode, the scores of all its classes where the recipe picks some."""
     returned = _returned(module, x, where)
-    return module.pick(returned) if isinstance(module, PickedOutput) else returned
+    return module.row(module.pick(returned)) if isinstance(module, PickedOutput) else returned
 
 
 def _returned(module: nn.Module, x: Tensors, where: str) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import MASK, Spec
 from edgekd.learn.exporting import program_of
 from edgekd.learn.foreign import params_of
-from edgekd.learn.outputs import CONTAINERS, LOGITS, fields, leaves
+from edgekd.learn.outputs import CONTAINERS, LOGITS, fields, is_auxiliary, leaves, row
 
 LENGTH = 8  # of a sequence in an example
 # What to write where an export fixes a size that an app chooses, or follows one side of a branch alone.
@@ -125,7 +125,8 @@ def of_training(outputs: Any, heads: Sequence[str]) -> torch.Tensor:
         return joined([_tensor(parts[name]) for name in heads])
     if len(heads) == 1 and LOGITS in parts:
         return joined([_tensor(parts[LOGITS])])
-    return joined([_tensor(part) for part in list(parts.values())[: len(heads)]] or [_tensor(None)])
+    main = [part for name, part in parts.items() if not is_auxiliary(name)] or list(parts.values())
+    return joined([_tensor(part) for part in main[: len(heads)]] or [_tensor(None)])
 
 
 def _tensor(part: object) -> torch.Tensor:
@@ -178,20 +179,29 @@ class SplitHeads(nn.Module):
 
     One linear layer over all classes is a linear layer for each head, computed at once. ``probabilities``: what makes
     the network's answers probabilities; "": they are none.
+
+    Args:
+        sizes: of the heads; names: of them, by which or in whose order a network gives several outputs.
+        points: which of them are x and y of points.
     """
 
-    def __init__(self, module: nn.Module, sizes: Sequence[int], names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, module: nn.Module, sizes: Sequence[int], names: Sequence[str] = (), points: Collection[str] = ()
+    ) -> None:
         super().__init__()
         self.module, self.probabilities = module, ""
-        self._sizes, self._names = list(sizes), list(names)
+        self._sizes, self._names, self._points = list(sizes), list(names), frozenset(points)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         outputs = self.module(*inputs)
         if isinstance(outputs, torch.Tensor):
             parts = tuple(outputs.split(self._sizes, dim=1))
-        elif isinstance(outputs, Mapping):
-            parts = tuple(outputs[name] for name in self._names if name in outputs) or tuple(outputs.values())
         else:
-            parts = tuple(outputs)
+            by_name = fields(outputs) or {}
+            chosen = [by_name[name] for name in self._names if name in by_name] or list(by_name.values())
+            parts = tuple(part for part in chosen if isinstance(part, torch.Tensor))
+        if len(parts) == len(self._sizes):
+            of_points = [name in self._points for name in self._names] or [False] * len(parts)
+            parts = tuple(map(row, parts, self._sizes, of_points))
         make = partial(as_logits, training=self.training, link=self.probabilities) if self.probabilities else as_float32
         return tuple(make(part) for part in parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from edgekd.base.preprocess import Ops
 from edgekd.learn import outputs, weights
 from edgekd.learn.calls import Call
 from edgekd.learn.data import Pipeline
-from edgekd.learn.flat import FlatScores, Form
+from edgekd.learn.flat import FlatScores, Form, in_words
 from edgekd.learn.models import Family, HeadsFamily
 from edgekd.learn.rescaled import Rescaled
 from edgekd.learn.student import as_float32, as_logits
@@ -31,22 +32,29 @@ class PickedOutput(nn.Module):
         module: returns a tensor, a tuple, a dict, or an object with named fields (such as ``.logits``).
         output: which one holds the logits: an index or a name; None: they are found, see ``outputs.logits``.
         classes: for each of our classes, the index of the teacher's.
+        around: how many numbers of a sample's row have one class before the classes are counted on, and behind: the
+            sizes before and behind the axis of the classes, (1, 1) of one answer a sample.
 
     Attributes:
         probabilities: what makes its answers probabilities, ``softmax`` or ``sigmoid``; "": they are none.
         columns: how many scores a sample has, where that is known; it tells them from other outputs.
-        where: whose it is, for errors.
+        points: they are x and y of points.
+        where: whose it is, and ``allowed``: what it may return, for errors.
     """
 
     def __init__(
-        self, module: nn.Module, output: str | int | None = None, classes: tuple[int, ...] | None = None
+        self,
+        module: nn.Module,
+        output: str | int | None = None,
+        classes: tuple[int, ...] | None = None,
+        around: tuple[int, int] = (1, 1),
     ) -> None:
         super().__init__()
         self.module, self.probabilities = module, ""
         self.columns: int | None = None
-        self.where = "teacher"
+        self.where, self.points, self.allowed = "teacher", False, ""
         self._output = output
-        self._classes = None if classes is None else list(classes)
+        self._classes, self._around = None if classes is None else list(classes), around
 
     def forward(self, *inputs: Tensor) -> Tensor:
         logits = self.whole(*inputs)
@@ -55,22 +63,38 @@ class PickedOutput(nn.Module):
         logits = as_float32(logits)
         if self._classes is None or logits.ndim < 2:  # whose shape is told by who asks
             return logits
-        if max(self._classes) >= logits.shape[1]:
+        before, behind = self._around
+        has_places = before * behind > 1
+        if has_places and (logits.ndim > 2 or logits.shape[1] % (before * behind)):
+            return logits
+        columns = logits.shape[1] // (before * behind)
+        if max(self._classes) >= columns:
             raise RecipeError(
                 "the teacher has no such class",
                 where="teacher.classes",
                 found=max(self._classes),
-                allowed=f"0..{logits.shape[1] - 1}, its columns",
+                allowed=f"0..{columns - 1}, its columns",
             )
+        if has_places:
+            return logits.unflatten(1, (before, columns, behind))[:, :, self._classes].flatten(1)
         return logits[:, self._classes]
 
-    def expect(self, columns: int, where: str) -> None:
-        """What is known of the scores from now on: how many there are, where classes are not picked, and whose."""
+    def expect(self, columns: int, where: str, heads: Heads | None = None) -> None:
+        """What is known of the scores from now on: how many there are, where classes are not picked, whose they are,
+        and of which outputs.
+        """
         self.columns, self.where = columns if self._classes is None else None, where
+        if heads is not None:
+            self.points = len(heads) == 1 and all(task.geometry == "points" for task in heads.tasks.values())
+            self.allowed = in_words(heads) if len(heads) > 1 else ""
 
     def whole(self, *inputs: Tensor) -> Tensor:
-        """What the network says of all its classes, as it says it."""
-        return self.pick(self.returned(*inputs))
+        """What the network says of all its classes, as it says it: (N, columns)."""
+        return self.row(self.pick(self.returned(*inputs)))
+
+    def row(self, scores: Tensor) -> Tensor:
+        """See ``outputs.row``."""
+        return outputs.row(scores, self.columns, self.points)
 
     def returned(self, *inputs: Tensor) -> object:
         """All that the network returns."""
@@ -81,7 +105,8 @@ class PickedOutput(nn.Module):
         if isinstance(given, Tensor):
             return given
         if self._output is None:
-            return outputs.logits(given, self.columns, self.where).tensor
+            leaf = outputs.logits(given, self.columns, self.where, points=self.points, allowed=self.allowed)
+            return leaf.tensor
         return _named(given, self._output)
 
 
@@ -151,13 +176,13 @@ def load_teacher(
     """
     teacher_classes = classes if table.classes is None else max(classes, *(c + 1 for c in table.classes))
     module = build(table.model, f"{name}.model", input_shape, teacher_classes, form)
-    check_classes(table, classes, name)
+    check_classes(table, classes, name, None if form is None else form.heads)
     if table.checkpoint is not None:
         state, where = _state(table, table.checkpoint, module, name)
         if table.classes is not None and (more := _classes_of(bare(module), state, teacher_classes)):
             module = build(table.model, f"{name}.model", input_shape, more, form)
         weights.load(bare(module), state, where)
-    return wrap(module, table, classes, name)
+    return wrap(module, table, classes, name, None if form is None else form.heads)
 
 
 def load_student(
@@ -185,12 +210,14 @@ def _state(table: Teacher | StudentTable, file: str, module: nn.Module, name: st
     return weights.chosen(state, table.strip_prefix, bare(module).state_dict(), where), where
 
 
-def check_classes(table: Teacher, classes: int, name: str) -> None:
-    """Where the recipe says for our classes which the teacher's are, it says it of each.
+def check_classes(table: Teacher, classes: int, name: str, heads: Heads | None = None) -> None:
+    """Where the recipe says for our classes which the teacher's are, it says it of each; ``heads``: what these are of.
 
     Raises:
         RecipeError: of more or fewer than the student has.
     """
+    before, behind = _around(heads)
+    classes //= before * behind
     if table.classes is not None and len(table.classes) != classes:
         raise RecipeError(
             "one teacher class for each of ours is needed",
@@ -233,12 +260,27 @@ def _classes_of(module: nn.Module, state: Mapping[str, Tensor], classes: int) ->
     return rows.pop() if len(rows) == 1 and all(ours[1:] == theirs[1:] for ours, theirs in odd) else None
 
 
-def wrap(module: nn.Module, table: Teacher, classes: int | None = None, name: str = "teacher") -> nn.Module:
-    """The module with its outputs picked as the recipe says; ``classes``: how many the student has."""
-    picked = PickedOutput(module, table.output, table.classes)
+def wrap(
+    module: nn.Module,
+    table: Teacher,
+    classes: int | None = None,
+    name: str = "teacher",
+    heads: Heads | None = None,
+) -> nn.Module:
+    """The module with its outputs picked as the recipe says; ``classes``: how many the student has, of ``heads``."""
+    picked = PickedOutput(module, table.output, table.classes, _around(heads))
     if classes is not None:
-        picked.expect(classes, name)
+        picked.expect(classes, name, heads)
     return picked
+
+
+def _around(heads: Heads | None) -> tuple[int, int]:
+    """See ``PickedOutput``; of several outputs side by side (1, 1)."""
+    if heads is None or len(heads) > 1 or not heads.dense:
+        return 1, 1
+    ((name, shape),) = heads.shapes.items()
+    axis = heads.tasks[name].axis
+    return math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
 
 
 def _named(given: object, output: str | int) -> Tensor:

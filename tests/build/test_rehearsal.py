@@ -17,12 +17,15 @@ from edgekd.api import building as api
 from edgekd.base.errors import ExportError, RecipeError, UsageError
 from edgekd.build import network_key, prepare, rehearsal, set_up
 from edgekd.build import request as requests
-from edgekd.learn import nets
+from edgekd.learn import nets, predictions
+from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.learn.data.made_points import MadePoints
+from edgekd.learn.feed import Feed
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.spec import recipe as recipes
+from edgekd.spec.recipe import Augment
 from edgekd.tasks.regression import Regression
 
 SAMPLES = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
@@ -220,3 +223,37 @@ def test_who_is_shown_no_views_answers_of_no_places_that_these_move() -> None:
     check({"ops": [{"kind": "colour"}]}, False)
     with pytest.raises(RecipeError, match=r"augment: nobody answers to moved places; found 'teacher'"):
         check({"crop": 2}, False)
+
+
+class ReadsBackwards(nn.Module):
+    """Scores of texts by a layer that reads them from both ends; ``masked``: what it reads is 0 in padding."""
+
+    def __init__(self, masked: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.last, self.masked = nn.Embedding(20, 4), nn.Linear(8, 3), masked
+        self.layer = nn.GRU(4, 4, batch_first=True, bidirectional=True, bias=not masked)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        read = self.words(input_ids)
+        read = read * attention_mask[..., None].float() if self.masked else read
+        scores: Tensor = self.last(self.layer(read)[0][:, 0])
+        return scores
+
+
+def test_a_student_that_reads_padding_is_told_what_tells_it() -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnop"]
+    rows = [" ".join("abcdefgh"[: 1 + i % 7]) for i in range(40)]
+    split = Split(np.array(rows, dtype=object), np.arange(40) % 3)
+    ops = ({"op": "wordpiece", "vocabulary": words, "length": 16, "lower": True},)
+    feed = Feed(Dataset(split, split, split, ("a", "b", "c"), ops), ops, Augment(views=1), 0)
+    x = predictions.tensors(feed.plain("train", np.arange(2)))
+    workspace: Any = SimpleNamespace(feed_of=lambda name: feed, probe=lambda name: x)
+    step: Any = SimpleNamespace(name="student")
+
+    def check(net: nn.Module) -> None:
+        rehearsal._check_independence(Student(net.eval(), feed.specs, ()), workspace, step)
+
+    check(ReadsBackwards(masked=True))
+    with pytest.raises(ExportError, match=r"Or does it read the padding.*attention_mask is 0 where.*bias=False"):
+        check(ReadsBackwards(masked=False))

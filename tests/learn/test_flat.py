@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgekd.learn.flat import FlatScores, Form
+from edgekd.learn.flat import FlatScores, Form, in_words
 from edgekd.learn.teacher import bare
 from edgekd.tasks import Heads
+from edgekd.tasks.regression import Regression
 from tests.tasks.test_dense import Grid, Line
 
 SCORES = torch.arange(1.0, 25.0).reshape(2, 3, 2, 2)
@@ -60,3 +61,20 @@ def test_several_outputs_by_name_or_in_order_are_side_by_side_where_they_are_joi
     ordered = FlatScores(Gives(lambda x: (x, single)), heads.shapes, False)(SCORES)
     assert torch.equal(torch.cat(ordered, dim=1), wide)
     assert torch.equal(FlatScores(Gives(lambda x: wide), heads.shapes, False)(SCORES), wide)
+
+
+def test_axes_of_length_1_and_one_value_are_what_they_are_without() -> None:
+    form = Form(Heads({"map": (3, 2, 2), "a": 1}, {"map": Grid()}), joined=True)
+    one = torch.arange(2.0)
+    for parts in ((SCORES[:, None], one), {"a": one, "map": SCORES}):
+        wide = form.flat(Gives(lambda x, parts=parts: parts))(SCORES)
+        assert torch.equal(wide, torch.cat([SCORES.flatten(1), one[:, None]], dim=1))
+    swapped = form.flat(Gives(lambda x: (one, SCORES)))(SCORES)
+    assert isinstance(swapped, tuple), "whose shapes are told by who asks"
+
+
+def test_shapes_in_words() -> None:
+    heads = Heads({"map": (3, 2, 2), "at": 4}, {"map": Grid(), "at": Regression(points=True)})
+    assert in_words(heads).startswith("map (N, 3, 2, 2), at (N, 4) or (N, 2, 2), in this order")
+    tags = Heads({"tags": (4, 2)}, {"tags": Line()})
+    assert (in_words(tags), in_words(tags, texts=True)) == ("(N, 4, 2)", "(N, L, 2)")

@@ -19,6 +19,8 @@ from edgekd.learn import nets, outputs
 from edgekd.learn.student import Student, TensorSpec, of_training
 from edgekd.learn.teacher import PickedOutput
 from edgekd.lower.lower import to_onnx
+from edgekd.tasks import Heads
+from edgekd.tasks.regression import Regression
 
 X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
 SCORES, OTHER, HIDDEN, LOSS = torch.ones(6, 4), torch.zeros(6, 4), torch.zeros(6, 9), torch.zeros(())
@@ -119,3 +121,54 @@ def test_training_may_give_other_containers_than_evaluation() -> None:
     assert torch.equal(of_training(((SCORES, OTHER), HIDDEN), ["logits"]), SCORES)
     with pytest.raises(RecipeError, match="in training forward gives no tensor"):
         of_training(None, ["logits"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "columns", "points", "wanted"),
+    [
+        ((6,), 1, False, (6, 1)),
+        ((6,), 2, False, (6,)),
+        ((), 1, False, ()),
+        ((6, 1, 1, 4), 4, False, (6, 4)),
+        ((6, 4, 1, 1), 4, False, (6, 4)),
+        ((6, 1, 1), 1, False, (6, 1)),
+        ((6, 4, 1), None, False, (6, 4)),
+        ((6, 2, 2), 4, True, (6, 4)),
+        ((6, 2, 2), 4, False, (6, 2, 2)),
+        ((6, 4, 2), 4, True, (6, 4, 2)),
+        ((6, 1, 3), 4, False, (6, 1, 3)),
+        ((4,), 4, False, (4,)),
+    ],
+)
+def test_other_forms_of_a_row_are_one(shape: Any, columns: Any, points: bool, wanted: Any) -> None:
+    assert outputs.row(torch.zeros(shape), columns, points).shape == wanted
+
+
+@pytest.mark.parametrize("form", [lambda y: y[:, None, None], lambda y: {"scores": y[..., None, None], "loss": LOSS}])
+def test_a_student_that_answers_in_another_form_is_exported_in_rows(form: Any) -> None:
+    module = nets.ready(Net(form), (X,), (4,), "student", lambda _: None, "softmax")
+    assert torch.equal(module(X), Net(lambda y: y)(X))
+    specs = TensorSpec("input", (None, 5)), TensorSpec("logits", (None, 4))
+    file = onnx.load_from_string(to_onnx(Student(module.eval(), specs[:1], specs[1:]), opset=18, metadata={}))
+    assert len(file.graph.output[0].type.tensor_type.shape.dim) == 2
+
+
+def test_one_value_a_sample_and_points_are_rows_of_students_and_teachers() -> None:
+    for given in (Net(lambda y: y[:, 0]), PickedOutput(Net(lambda y: y[:, 0]))):
+        assert nets.ready(given, (X,), (1,), "teacher", lambda _: None)(X).shape == (6, 1)
+    heads = Heads({"logits": 4}, {"logits": Regression(points=True)})
+    pairs = nets.ready(Net(lambda y: y.reshape(-1, 2, 2)), (X,), (4,), "student", lambda _: None, "", heads)
+    assert torch.equal(pairs(X), Net(lambda y: y)(X))
+
+
+def test_outputs_called_auxiliary_come_behind() -> None:
+    for returned in ({"out": SCORES, "aux": OTHER}, {"aux_0": OTHER, "pred": SCORES}, {"aux": SCORES, "h": HIDDEN}):
+        assert outputs.logits(returned, 4, "student").tensor is SCORES
+    assert torch.equal(of_training({"aux": OTHER, "out": SCORES}, ["logits"]), SCORES)
+
+
+def test_several_outputs_are_asked_for_by_name_and_shape() -> None:
+    heads = Heads({"kind": 3, "size": 1}, {"size": Regression()})
+    picked = PickedOutput(Net(lambda y: (y[:, 3:], y[:, :3])))
+    with pytest.raises(RecipeError, match=r"allowed: kind \(N, 3\), size \(N, 1\), in this order, or a dict by these"):
+        nets.ready(picked, (X,), (4,), "teacher", lambda _: None, "", heads)

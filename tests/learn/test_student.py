@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,6 +64,26 @@ def test_scores_are_parted_by_head_and_told_by_name() -> None:
     assert [tuple(part.shape) for part in parted] == [(2, 3), (2, 2)]
     by_name = SplitHeads(Named(), (3, 2), ("a", "b"))(A)
     assert torch.equal(by_name[0], A) and torch.equal(by_name[1], B)
+    Pair = namedtuple("Pair", ["b", "a"])
+    by_field = SplitHeads(Gives(Pair(B, A)), (3, 2), ("a", "b"))(A)
+    assert torch.equal(by_field[0], A) and torch.equal(by_field[1], B)
+
+
+def test_one_value_and_points_of_a_head_are_rows() -> None:
+    given = (A[:, 0], B.reshape(2, 1, 2), None, torch.ones(2, 2, 2))
+    parted = SplitHeads(Gives(given), (1, 2, 4), ("value", "kind", "at"), ["at"])(A)
+    assert [tuple(part.shape) for part in parted] == [(2, 1), (2, 2), (2, 4)]
+
+
+class Gives(nn.Module):
+    """Always the same."""
+
+    def __init__(self, given: object) -> None:
+        super().__init__()
+        self.given = given
+
+    def forward(self, x: Tensor) -> object:
+        return self.given
 
 
 def test_a_pass_adds_its_record_and_changes_no_signature() -> None:

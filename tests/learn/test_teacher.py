@@ -17,8 +17,12 @@ from edgekd import cli
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.learn.data.digits import Digits
-from edgekd.learn.teacher import load_student, load_teacher, wrap
+from edgekd.learn.flat import Form
+from edgekd.learn.teacher import check_classes, load_student, load_teacher, wrap
 from edgekd.spec.recipe import StudentTable, Teacher
+from edgekd.tasks import Heads, Task
+from edgekd.tasks.segmentation import Segmentation
+from edgekd.tasks.tagging import Tagging
 
 MODEL = {"kind": "convnet", "width": 8, "depth": 1}
 SHAPE = (1, 8, 8)
@@ -182,3 +186,20 @@ def test_lazy_layers_and_states_of_more_than_tensors(tmp_path: Path) -> None:
     keys["model"]["lazy"] = False
     with pytest.raises(RecipeError, match=r"teacher2: its state holds what is no tensor.*_extra_state"):
         load_teacher(Teacher(**keys), SHAPE, 3, "teacher2")
+
+
+@pytest.mark.parametrize(("task", "shape"), [(Segmentation(), (3, 2, 4)), (Tagging(), (5, 3))])
+def test_classes_of_places_are_mapped_at_every_place(task: Task, shape: tuple[int, ...]) -> None:
+    heads = Heads({"logits": shape}, {"logits": task})
+    scores = torch.randn(2, *shape)
+    net = Form(heads).flat(nn.Identity())
+    table = Teacher(model=MODEL, classes=(2, 0, 1))
+    check_classes(table, heads.width, "teacher", heads)
+    moved = wrap(net, table, heads.width, heads=heads)(scores)
+    assert torch.equal(moved, scores.index_select(1 + task.axis, torch.tensor([2, 0, 1])).flatten(1))
+    with pytest.raises(RecipeError, match=r"no such class; found 3; allowed: 0\.\.2"):
+        wrap(net, Teacher(model=MODEL, classes=(0, 3, 1)), heads.width, heads=heads)(scores)
+    with pytest.raises(RecipeError, match=r"one teacher class for each of ours.*found 2; allowed: 3"):
+        check_classes(Teacher(model=MODEL, classes=(0, 1)), heads.width, "teacher", heads)
+    odd = torch.randn(2, *shape[:-1], 7)
+    assert wrap(net, table, heads.width, heads=heads)(odd).shape == odd.shape, "which is refused by its shape"
