@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,22 @@ from edgekd.base.errors import UsageError
 LARGEST = float(np.finfo(np.float32).max)
 SCALED = 1.0  # what pictures that are divided by 255 stay within
 NORMALISED = 5.0  # and those that are brought to mean 0 and deviation 1
+CHANNELS = (1, 3, 4)  # that pictures have
 ORIENTATION = 0x0112  # of EXIF: 1 is upright, 2 to 8 are turned or mirrored
 # What raw samples of these types are within. Floats may go a quarter beyond, as after resizing or resampling.
 RANGES = {"uint8": (0, 255), "int16": (-32_768, 32_767)}
+
+
+def sides(shape: Sequence[int], channels_last: bool = False) -> tuple[int, int]:
+    """Height and width of pictures (N, H, W, C), or (N, C, H, W) where they enter a network as they come.
+
+    Args:
+        shape: of all four axes.
+        channels_last: whether the last one is known to be of channels; else it is where it is as long as these are.
+    """
+    is_last = channels_last or shape[3] in CHANNELS
+    height, width = shape[1:3] if is_last else shape[2:4]
+    return int(height), int(width)
 
 
 def array_of(given: Any) -> AnyArray:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekd.base import preprocess, table_rows
 from edgekd.base.arrays import AnyArray, Rows
 from edgekd.base.preprocess import Inputs, Ops
+from edgekd.base.samples import CHANNELS
 from edgekd.learn import moved_labels
 from edgekd.learn.data import Dataset, Samples, Split, ahead
 from edgekd.learn.views import Mixture, Views
@@ -19,7 +20,6 @@ from edgekd.spec.recipe import Augment
 from edgekd.tasks import IGNORED, Heads
 
 UNKNOWN = -1
-CHANNELS = (1, 3, 4)  # of images
 
 
 class Feed:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray, Rows
+from edgekd.base.samples import sides
 from edgekd.learn.views import Views
 from edgekd.tasks import Heads
 
@@ -17,7 +18,7 @@ def moved(labels: AnyArray, heads: Heads, views: Views, index: NDArray[np.int64]
 
     Args:
         labels: those of the samples ``index``, of all heads.
-        samples: the raw samples of the split, (M, H, W, C) pictures where a head's labels are places.
+        samples: the raw samples of the split, pictures where a head's labels are places, see ``sides``.
 
     Raises:
         FactoryError: what a user's own augmentation raises.
@@ -26,7 +27,7 @@ def moved(labels: AnyArray, heads: Heads, views: Views, index: NDArray[np.int64]
         return labels
     every = {name: heads.labels_of(labels, name) for name in heads}
     parts = {name: part for name, part in every.items() if part is not None}
-    size = (int(samples.shape[1]), int(samples.shape[2]))
+    size = sides(samples.shape)
     for name, part in parts.items():
         if geometry := heads.tasks[name].geometry:
             shown = views.labels(_places(heads, name, part), geometry, index, view, size)

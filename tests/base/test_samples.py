@@ -213,3 +213,12 @@ def test_one_scaled_sample_of_a_batch_is_enough(dtype: str) -> None:
 )
 def test_numbers_of_the_range_are_taken_in_any_type(dtype: str, raw: np.ndarray) -> None:
     samples.check_numbers(raw[None], dtype)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [((9, 6, 8, 3), (6, 8)), ((9, 3, 6, 8), (6, 8)), ((9, 1, 6, 8), (6, 8)), ((9, 4, 4, 1), (4, 4))],
+)
+def test_sides_of_pictures_whose_channels_come_first_or_last(shape: tuple[int, ...], wanted: tuple[int, int]) -> None:
+    assert samples.sides(shape) == wanted
+    assert samples.sides((9, 6, 8, 12), channels_last=True) == (6, 8)

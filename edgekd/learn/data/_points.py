@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgekd.base.errors import DataError
+from edgekd.base.samples import sides
 from edgekd.learn.data._base import Dataset
 
 WIDE = 4  # pixels of a side from which on points that are all in the first pixel are in another unit
@@ -16,7 +17,7 @@ MOST = 0.5  # the share of a split's points beyond which they are in another uni
 def check_pictures(dataset: Dataset, where: str) -> None:
     """Raise DataError where labels are of places, and samples no pictures that have them."""
     if dataset.train.x.ndim != 4:
-        shape, allowed = dataset.train.x.shape, "pictures, (N, H, W, C)"
+        shape, allowed = dataset.train.x.shape, "pictures, (N, H, W, C) or (N, C, H, W)"
         raise DataError("labels of places in samples that are no pictures", where=where, found=shape, allowed=allowed)
 
 
@@ -24,14 +25,14 @@ def outside(dataset: Dataset, where: str) -> Iterator[str]:
     """A note on each split that has points outside of its pictures: learned as they are, since a face may be cut off.
 
     Args:
-        dataset: labels (N, 2 K), x and y of one point after another in pixels, NaN where not known; pictures
-            (N, H, W, C).
+        dataset: labels (N, 2 K), x and y of one point after another in pixels, NaN where not known; pictures, see
+            ``sides``.
 
     Raises:
         DataError: most of a split's points lie outside, or all in the first pixel.
     """
     for name, split in dataset.splits.items():
-        height, width = split.x.shape[1:3]
+        height, width = sides(split.x.shape, any(op["op"] == "layout" for op in dataset.preprocess))
         points = np.asarray(split.y, np.float64).reshape(len(split), -1, 2)
         known = ~np.isnan(points).any(axis=2)
         size = np.array([width, height])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgekd.base import plugins, watch
 from edgekd.base.arrays import AnyArray, Rows
 from edgekd.base.errors import FactoryError, RecipeError
+from edgekd.base.samples import sides
 from edgekd.learn.views._base import Draws, Mix, Moves, View, splitmix
 from edgekd.learn.views.crop import Crop
 from edgekd.learn.views.flip import Flip
@@ -149,7 +150,7 @@ class Views:
             RecipeError: one that does not say whether it moves them, or masks that are moved as pictures of another
                 size are.
         """
-        size = (int(samples.shape[1]), int(samples.shape[2]))
+        size = sides(samples.shape)
         self.check_stay(
             "augmentations that move masks and points too, or say that they stay (flip, crop, colour, erase)"
         )

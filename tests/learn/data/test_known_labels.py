@@ -129,6 +129,19 @@ def test_points_in_shares_of_their_pictures_are_refused() -> None:
     from_splits([(large[part], 7 * y[part]) for part in parts], "data", None, (), task)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_points_are_held_against_pictures_whose_channels_come_first(channels: int) -> None:
+    x = np.random.default_rng(0).random((24, channels, 8, 16), np.float32)
+    y = np.random.default_rng(2).uniform(0, 1, (24, 3, 2)) * [15, 7]
+    parts = [slice(8 * i, 8 * i + 8) for i in range(3)]
+    dataset = from_splits([(x[part], y[part]) for part in parts], "data", None, (), Regression(points=True))
+    assert not [note for note in dataset.notes if "outside" in note]
+    with pytest.raises(DataError, match=r"in shares of their pictures; .*pixels of pictures of 16 x 8"):
+        from_splits([(x[part], y[part] / [15, 7]) for part in parts], "data", None, (), Regression(points=True))
+    with pytest.raises(DataError, match=r"points outside of their pictures; .*16 x 8"):
+        from_splits([(x[part], y[part] + [0, 8]) for part in parts], "data", None, (), Regression(points=True))
+
+
 def test_a_label_below_0_is_told_where_it_is_also_beside_names() -> None:
     y = np.arange(24) % 2
     y[20] = -1
