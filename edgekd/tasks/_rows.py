@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgekd.base.errors import DataError
 from edgekd.tasks._classes import At, Numbered, named, same_name
 
 UNKNOWN = -1
+SEPARATORS = (";", "|", ",")  # that seldom belong to a name
 Lists = list[list[str]]  # of each sample the names or numbers of its labels
 
 
@@ -81,6 +83,9 @@ def bits(labels: AnyArray, split: str, at: At) -> NDArray[np.int64]:
 def lists(labels: AnyArray, separator: str, split: str, at: At) -> Lists:
     """Of each sample the names of its labels, or their numbers as texts.
 
+    Args:
+        separator: between the names in a text; a text in a list is one name.
+
     Raises:
         DataError: what is neither; names the sample.
     """
@@ -91,13 +96,46 @@ def _names(label: object, separator: str, where: str) -> list[str]:
     if isinstance(label, bytes):
         label = label.decode()
     if isinstance(label, str):
-        return [part.strip() for part in label.split(separator) if part.strip()]
+        parts = label.split(separator) if separator else [label]
+        return [part.strip() for part in parts if part.strip()]
     if isinstance(label, list | tuple | np.ndarray):
-        return [name for part in label for name in _names(part, separator, where)]
+        return [name for part in label for name in _names(part, "", where)]  # a name in a list stays whole
     if isinstance(label, int | np.integer) and not isinstance(label, bool):
         return [str(label)]
     allowed = "names or numbers of labels, or rows of 0 and 1"
     raise DataError("not the labels of a sample", where=where, found=label, allowed=allowed)
+
+
+def check_separator(lists_of: Mapping[str, Lists], separator: str, at: At) -> tuple[str, ...]:
+    """A note where names that nobody gave hold another separator than the one that parts them.
+
+    Raises:
+        DataError: all parts of such a name are names as well; names the sample.
+    """
+    every = {name for rows in lists_of.values() for row in rows for name in row}
+    for mark in SEPARATORS:
+        parts_of = {name: _names(name, mark, "") for name in every if mark in name}
+        if whole := {name for name, parts in parts_of.items() if parts and every.issuperset(parts)}:
+            _refuse_separator(lists_of, whole, separator, mark, at)
+        counts = Counter(part for parts in parts_of.values() for part in {*parts})
+        shared = [name for name, parts in parts_of.items() if any(counts[p] > 1 or p in every for p in parts)]
+        if shared:
+            what = f"{len(parts_of):,} labels hold {mark!r}, such as {min(shared)!r}, and each is a label of its own"
+            return (f"{what}: {_takes_apart(mark)}",)
+    return ()
+
+
+def _refuse_separator(lists_of: Mapping[str, Lists], whole: set[str], separator: str, mark: str, at: At) -> None:
+    """Raise DataError on the first sample that has one of some names."""
+    for split, rows in lists_of.items():
+        for i, name in ((i, name) for i, row in enumerate(rows) for name in row if name in whole):
+            what, allowed = "a label that holds other labels", f"names with {separator!r} between them"
+            hint = f"{_takes_apart(mark)}; data.classes says that it is a name"
+            raise DataError(what, where=at(split, i), found=name, allowed=allowed, hint=hint)
+
+
+def _takes_apart(mark: str) -> str:
+    return f'task = {{ kind = "multi_label", separator = "{mark}" }} takes them apart'
 
 
 def of_lists(lists_of: Mapping[str, Lists], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
@@ -121,7 +159,9 @@ def of_lists(lists_of: Mapping[str, Lists], names: tuple[str, ...] | None, at: A
         for i, row in enumerate(of):
             for name in row:
                 if (column := places.get(same_name(name))) is None:
-                    raise DataError(odd, where=at(split, i), found=name, allowed=names)
+                    marks = [mark for mark in SEPARATORS if {*_names(name, mark, "")} <= places.keys()]
+                    hint = _takes_apart(marks[0]) if marks else None
+                    raise DataError(odd, where=at(split, i), found=name, allowed=names, hint=hint)
                 rows[split][i, column] = 1
     return Numbered(names, rows)
 

@@ -249,3 +249,38 @@ def test_pairs_of_arrays_that_carving_parts_are_refused_by_the_key_that_helps(tm
     table = {"kind": "npz", "path": str(tmp_path / "d.npz"), "samples": "numbers", "groups": "of"}
     train = read(table, Embedding(size=3)).train
     assert train.together is not None and len(train) == 22
+
+
+def of_texts(folder: Path, texts: Sequence[str], **keys: Any) -> Dataset:
+    (folder / "d.csv").write_text("\n".join(["a,label", *(f'{i},"{text}"' for i, text in enumerate(texts))]))
+    return read({"kind": "table", "path": str(folder / "d.csv"), **keys}, MultiLabel(**keys.pop("task", {})))
+
+
+@pytest.mark.parametrize("mark", [";", ",", "|", "; ", ", "])
+def test_labels_with_another_separator_between_are_no_names(tmp_path: Path, mark: str) -> None:
+    texts = [f"sport{mark}food", "food", "sport", f"tech{mark}sport"] * 10
+    hint = f'a label that holds other labels; .*separator = "{mark.strip()}"'.replace("|", r"\|")
+    with pytest.raises(DataError, match=hint):
+        of_texts(tmp_path, texts)
+    with pytest.raises(DataError, match=f"d.tsv, line 2: {hint}"):
+        read(tsv(tmp_path, (texts * 2)[:24]), MultiLabel())
+    if mark == mark.strip():
+        told = of_texts(tmp_path, [f"tech{mark}food", f"sport{mark}food", f"tech{mark}sport", ""] * 10).notes
+        assert len([note for note in told if f'separator = "{mark}"' in note]) == 1
+    apart = MultiLabel(separator=mark.strip())
+    assert read(tsv(tmp_path, (texts * 2)[:24]), apart).classes == ("food", "sport", "tech")
+
+
+def test_names_may_hold_a_separator(tmp_path: Path) -> None:
+    table = tsv(tmp_path, (["a;b", "a", "b", ""] * 6))
+    assert read({**table, "classes": ("a;b", "a", "b")}, MultiLabel()).classes == ("a;b", "a", "b")
+    with pytest.raises(DataError, match=r'that nobody named; found \'a;b\'.*separator = ";"'):
+        read({**table, "classes": ("a", "b")}, MultiLabel())
+    assert not [
+        note for note in read(tsv(tmp_path, ["it's;", "b,c", "d", ""] * 6), MultiLabel()).notes if "hold" in note
+    ]
+
+
+def test_a_name_in_a_list_stays_whole(tmp_path: Path) -> None:
+    lists = [["tech mac", "food"], ["food"], [], ["tech mac"]] * 6
+    assert read(arrow(tmp_path, lists), MultiLabel()).classes == ("food", "tech mac")
