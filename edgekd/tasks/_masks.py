@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from edgekd.tasks._classes import At
 
 UNCLEAR = -1  # what a pixel is written down as that another machine may decide otherwise
 MOVED = 0.005  # the share of the clear pixels that may be decided otherwise on another machine
+MOST = 2**16  # numbers that a file of a mask may hold
+FEW = 32  # classes of which masks may lack most
+SHOWN = 16  # of them that an error lists
 NUMBERS = 2**22  # scores that are looked at together in float64: 32 MiB
 
 Distance = Callable[[AnyArray, AnyArray], Floats]
@@ -31,6 +34,33 @@ def shape(names: int, labels: tuple[int, ...]) -> tuple[int, ...]:
     return (names, *labels)
 
 
+def numbers_of(labels: Mapping[str, AnyArray]) -> list[int]:
+    """Which of the numbers that files may hold, 0 to 65535, some pixel is."""
+    counts = np.zeros(MOST, np.int64)
+    for masks in labels.values():
+        flat = masks.reshape(-1)
+        counts += np.bincount(flat[(flat >= 0) & (flat < MOST)], minlength=MOST)
+    return np.flatnonzero(counts).tolist()
+
+
+def check_gaps(numbers: Sequence[int], where: str) -> tuple[str, ...]:
+    """A note where most numbers up to the largest one, each of which is a class, stand nowhere.
+
+    Raises:
+        DataError: and they are many, so that they are hardly classes that a few masks lack.
+    """
+    total = max(numbers, default=0) + 1
+    if 2 * len(numbers) >= total:
+        return ()
+    listed = ", ".join(map(str, numbers[:SHOWN])) + (", ..." if len(numbers) > SHOWN else "")
+    usage = f"{len(numbers)} of {total:,} numbers: {listed}"
+    hint = f"data.values = [{listed}] says which there are in files; data.classes names all of them"
+    if total <= FEW:
+        return (f"masks hold {usage}; the others are classes without a pixel: {hint}",)
+    allowed = "0, 1, 2, ... of the classes"
+    raise DataError("masks whose numbers have gaps", where=where, found=usage, allowed=allowed, hint=hint)
+
+
 def check(labels: Mapping[str, AnyArray], at: At) -> None:
     """Raise DataError where the labels of a split are no masks, or of another size than those of train."""
     size = labels["train"].shape[1:]
@@ -43,12 +73,14 @@ def check(labels: Mapping[str, AnyArray], at: At) -> None:
             raise DataError(what, where=at(split, 0), found=masks.shape[1:], allowed=allowed)
 
 
-def check_numbers(numbers: NDArray[np.int64], wrong: NDArray[np.bool_], split: str, at: At, allowed: str) -> None:
+def check_numbers(
+    numbers: NDArray[np.int64], wrong: NDArray[np.bool_], split: str, at: At, allowed: str, hint: str | None = None
+) -> None:
     """Raise DataError where a pixel's number is ``wrong``, both (N, H, W); names the first one."""
     if wrong.any():
         sample, y, x = (int(place[0]) for place in np.nonzero(wrong))
         pixel = f"{int(numbers[sample, y, x])} at x {x}, y {y}"
-        raise DataError("a label that is no class", where=at(split, sample), found=pixel, allowed=allowed)
+        raise DataError("a label that is no class", where=at(split, sample), found=pixel, allowed=allowed, hint=hint)
 
 
 def runs(numbers: NDArray[np.int64]) -> list[list[int]]:

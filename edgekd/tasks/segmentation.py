@@ -70,29 +70,35 @@ class Segmentation(DenseClasses):
     def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
         """See ``Task``: (N, H, W) whole numbers; without names the classes are 0 to the largest that there is."""
         _masks.check(labels, at)
+        present = [number for number in _masks.numbers_of(labels) if number != self.ignore]
+        notes: tuple[str, ...] = ()
         if names is None:
+            notes = _masks.check_gaps(present, where)
             most = max((int(masks[masks != self.ignore].max(initial=0)) for masks in labels.values()), default=0)
             limits.check("classes", most + 1, "more classes than likely are meant", where)
             names = tuple(str(number) for number in range(most + 1))
         kept = [number for number in range(len(names)) if number != self.ignore]
-        if len(kept) < 2:
-            blank, only = f"pixels of {self.ignore} have no label (task.ignore)", [names[i] for i in kept]
+        is_blank = any((masks == self.ignore).any() for masks in labels.values())
+        if len(kept) < 2 or (len(present) < 2 and is_blank):
+            blank, only = f"pixels of {self.ignore} have no label (task.ignore)", kept if len(kept) < 2 else present
             hint = f"{blank}: masks of 0 and 255 are to be 0 and 1 (data.values says so of files)"
-            raise DataError("one class only", where=where, found=only, allowed="at least 2", hint=hint)
-        classes = {split: self._classes(masks, len(names), split, at) for split, masks in labels.items()}
-        return Numbered(tuple(names[i] for i in kept), classes)
+            only_names = [names[i] for i in only if i < len(names)]
+            raise DataError("one class only", where=where, found=only_names, allowed="at least 2", hint=hint)
+        each = f"data.values = {present} says in files which number is which" if len(present) == len(kept) else None
+        classes = {split: self._classes(masks, len(names), split, at, each) for split, masks in labels.items()}
+        return Numbered(tuple(names[i] for i in kept), classes, notes)
 
-    def _classes(self, masks: AnyArray, count: int, split: str, at: At) -> NDArray[np.int64]:
+    def _classes(self, masks: AnyArray, count: int, split: str, at: At, hint: str | None) -> NDArray[np.int64]:
         """Numbers of ``count`` named classes as numbers of those that are some.
 
         Raises:
-            DataError: a pixel of none of them.
+            DataError: a pixel of none of them; ``hint`` is the way out.
         """
         classes = masks.astype(np.int64)
         ignored = classes == self.ignore
         wrong = ((classes < 0) | (classes >= count)) & ~ignored
         allowed = f"0 to {count - 1}, or task.ignore, {self.ignore}, of pixels without a label"
-        _masks.check_numbers(classes, wrong, split, at, allowed)
+        _masks.check_numbers(classes, wrong, split, at, allowed, hint)
         if 0 <= self.ignore < count:
             classes -= classes > self.ignore
         classes[ignored] = IGNORED

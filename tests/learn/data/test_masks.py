@@ -125,6 +125,34 @@ def test_masks_of_0_and_255_are_told_what_255_is(tmp_path: Path) -> None:
         Npz(written(tmp_path, **given), validation=2, classes="").load(Segmentation())
 
 
+@pytest.mark.parametrize(
+    ("factor", "names", "message"),
+    [
+        (300, None, r"masks whose numbers have gaps; found '2 of 301 numbers: 0, 300'; .*data\.values = \[0, 300\]"),
+        (128, None, r"masks whose numbers have gaps; .*data\.values = \[0, 128\]"),
+        (1000, None, r"found '2 of 1,001 numbers: 0, 1000'"),
+        (255, ("bg", "fg"), r"one class only; found \['bg'\]; .*pixels of 255 have no label"),
+        (128, ("bg", "fg"), r"a label that is no class; .*data\.values = \[0, 128\]"),
+    ],
+)
+def test_numbers_of_masks_with_gaps_are_told(tmp_path: Path, factor: int, names: Any, message: str) -> None:
+    masks = (MASKS == 1).astype(np.uint16) * np.uint16(factor)
+    given = {"x_train": PICTURES, "y_train": masks, "x_test": PICTURES, "y_test": masks}
+    path = written(tmp_path, **given, **({"class_names": np.array(names)} if names else {}))
+    with pytest.raises(DataError, match=message):
+        Npz(path, validation=2).load(Segmentation())
+
+
+@pytest.mark.parametrize("numbers", [(0, 1), (0, 2), (1, 2), (0, 1, 4), (0, 9)])
+def test_a_few_numbers_that_no_pixel_is_are_classes(tmp_path: Path, numbers: tuple[int, ...]) -> None:
+    masks = np.array(numbers, np.uint8)[MASKS % len(numbers)]
+    given = {"x_train": PICTURES, "y_train": masks, "x_test": PICTURES, "y_test": masks}
+    data = Npz(written(tmp_path, **given), validation=2).load(Segmentation())
+    assert len(data.classes) == max(numbers) + 1
+    told = [note for note in data.notes if "2 of 10 numbers: 0, 9" in note and "data.values = [0, 9]" in note]
+    assert len(told) == (numbers == (0, 9))
+
+
 @pytest.mark.parametrize(("masks", "names", "message"), WRONG)
 def test_masks_that_do_not_fit_are_refused(tmp_path: Path, masks: Any, names: Any, message: str) -> None:
     source = npz_of(tmp_path, masks=masks, class_names=np.array(names))
