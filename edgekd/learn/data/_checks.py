@@ -84,7 +84,7 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
             _points.check_pictures(dataset, where)
         outside = tuple(_points.outside(dataset, where)) if task.geometry == "points" else ()
         if dataset.answers is None and not dataset.heads:  # else each head was told of where its labels were read
-            outside = (*outside, *_known_labels.alike(dataset, task))
+            outside = (*outside, *_known_labels.alike(dataset, task), *_known_labels.unknown(dataset, task))
     elif task.pairs and not dataset.heads and dataset.answers is None:  # what is judged is judged by pairs
         validation, test = (replace(one, together=_neighbours(len(one))) for one in (dataset.validation, dataset.test))
         dataset = replace(dataset, validation=validation, test=test)

@@ -12,6 +12,7 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Dataset
 from edgekd.tasks import IGNORED, Task
 
+LISTED = 8  # names that a note lists
 UNKNOWN = -1  # the label of a place, or of a column of several labels, that nobody knows
 
 
@@ -40,6 +41,21 @@ def alike(dataset: Dataset, task: Task) -> Iterator[str]:
         label = f" ({dataset.classes[int(only[0])]})" if known else ""
         decides = ", and they decide" if name == "validation" else ""
         yield f"all {len(split):,} {name} samples are labelled alike{label}: their figures know no other label{decides}"
+
+
+def unknown(dataset: Dataset, task: Task) -> Iterator[str]:
+    """A note on the labels, or values, of which validation or test know none, by name; ``task``: see ``alike``."""
+    if not _is_ours(task) or task.pairs or task.dense:
+        return
+    for name in ("validation", "test"):
+        y = dataset.splits[name].y
+        if y is None or y.ndim != 2 or y.shape[1] != len(dataset.classes):
+            continue
+        columns = [dataset.classes[i] for i in np.flatnonzero(~_known(y).any(axis=0))]
+        if columns:
+            more = f" and {len(columns) - LISTED:,} more" if len(columns) > LISTED else ""
+            decides = ", and it decides" if name == "validation" else ""
+            yield f"{name} knows no label of {', '.join(columns[:LISTED])}{more}: no figure is of it{decides}"
 
 
 def _one_of_all(labels: AnyArray, task: Task) -> NDArray[np.float64] | None:

@@ -87,6 +87,16 @@ def test_a_split_of_which_no_label_is_known_is_refused(kind: str, unknown: float
         read(task, y, {"validation": unknown})
 
 
+@pytest.mark.parametrize(
+    ("task", "unknown", "name"), [(MultiLabel(), -1, "label 1"), (Regression(), np.nan, "value 1")]
+)
+def test_a_column_of_which_a_split_knows_no_label_is_told(task: Task, unknown: float, name: str) -> None:
+    y = np.stack([np.arange(24) % 2, np.arange(24) % 3 // 2], 1).astype(np.float64)
+    y[8:16, 1] = y[16, 1] = unknown
+    notes = [note for note in read(task, y, {}).notes if "knows no label" in note]
+    assert notes == [f"validation knows no label of {name}: no figure is of it, and it decides"]
+
+
 def test_pairs_without_a_score_are_none_that_is_known() -> None:
     """The numbers of the pairs are."""
     pairs = PAIRS.copy()
