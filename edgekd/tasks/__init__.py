@@ -25,6 +25,7 @@ from edgekd.tasks._class_distance import ClassDistance as ClassDistance
 from edgekd.tasks._classes import LISTED as LISTED
 from edgekd.tasks._classes import At as At
 from edgekd.tasks._classes import Numbered as Numbered
+from edgekd.tasks._classes import alike_names as alike_names
 from edgekd.tasks._classes import check_ids as check_ids
 from edgekd.tasks._classes import named as named
 from edgekd.tasks._classes import same_name as same_name

@@ -11,7 +11,7 @@ from edgekd.base import limits
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.tasks._base import IGNORED
-from edgekd.tasks._classes import LISTED, At, Numbered
+from edgekd.tasks._classes import LISTED, At, Numbered, alike_names
 
 OUTSIDE = "O"
 Numbers = NDArray[np.int64]
@@ -42,7 +42,8 @@ def of_texts(
                 raise DataError(what, where=at(split, i), found=odd, allowed=ordered)
             numbers[i, : len(row)] = [places[tag] for tag in row]
         _check_begun(numbers, ordered, split, at)
-    return Numbered(ordered, labels, _notes(ordered, every if given else sorted(every, key=ordered.index)))
+    notes = _notes(ordered, every if given else sorted(every, key=ordered.index))
+    return Numbered(ordered, labels, notes if given else (*notes, *alike_names(ordered)))
 
 
 def of_numbers(labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:

@@ -20,6 +20,9 @@ from edgekd.base.errors import DataError
 
 LISTED = 100  # names that an error lists
 NAME_THEM = "labels that are ids are right once their names are given, each as it stands in the labels"
+VALUES = 'task = "regression" where labels are values'
+PAIRS = 4  # of names that a note lists
+LARGEST = 2**53  # up to which floats hold every whole number
 At = Callable[[str, int], str]
 
 
@@ -87,6 +90,7 @@ def numbered(labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: 
         DataError: labels that are neither, a label that is no class, numbers with gaps, or more classes that
             nobody named than ``limits.MOST`` has.
     """
+    labels, read_as = _as_whole(labels, names)
     spelled = {split: _spelled(y, names, split, at) for split, y in labels.items()}
     every = dict.fromkeys(label for texts, _ in spelled.values() for label in texts)
     counts = all(_is_number(label) for label in every)
@@ -110,13 +114,54 @@ def numbered(labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: 
     }
     moved = next((label for label in every if counts and by_name and str(numbers[label]) != label), None)
     if not given or moved is None or not {*every} <= {*map(str, range(len(names)))}:
-        return Numbered(names, split_labels)
+        return Numbered(names, split_labels, (*read_as, *(() if given else alike_names(names))))
     note = f"labels are class names: {moved} is the class named {moved!r}, which is number {numbers[moved]}"
-    return Numbered(names, split_labels, (note,))
+    return Numbered(names, split_labels, (*read_as, note))
+
+
+def alike_names(names: Sequence[str]) -> tuple[str, ...]:
+    """A note on names that nobody gave and that differ in case or in blanks alone, as ``Pos`` and ``pos`` do."""
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        spellings.setdefault("".join(name.split()).casefold(), []).append(name)
+    groups = [of for of in spellings.values() if len(of) > 1]
+    if not groups or all(len(name) == 1 for of in groups for name in of):  # letters
+        return ()
+    listed = "; ".join(" and ".join(map(repr, of)) for of in groups[:PAIRS]) + ("; ..." if len(groups) > PAIRS else "")
+    return (f"names that differ in case or blanks alone are different ones: {listed}",)
+
+
+def is_value(label: str) -> bool:
+    """Whether a label is a number with a fraction, as values have one and classes seldom."""
+    whole, point, part = label.lstrip("+-").partition(".")
+    return bool(point) and part.isdecimal() and (whole.isdecimal() or not whole) and int(part) > 0
+
+
+def _as_whole(
+    labels: Mapping[str, AnyArray], names: tuple[str, ...] | None
+) -> tuple[dict[str, AnyArray], tuple[str, ...]]:
+    """Truth values, and floats that all are whole numbers, as these; and a note where there were some.
+
+    Truth values are numbers where the classes are named, and none is named True or False; else they are names.
+    """
+    kinds = {y.dtype.kind for y in labels.values()}
+    if kinds == {"b"}:
+        if names is None or {*names} & {"True", "False"}:
+            return {split: y.astype(np.str_) for split, y in labels.items()}, ()
+        note = f"labels are truth values: False is {names[0]!r}, and True {names[min(1, len(names) - 1)]!r}"
+        return {split: y.astype(np.int64) for split, y in labels.items()}, (note,)
+    if "f" in kinds and kinds <= {*"iuf"} and all(_is_whole(y) for y in labels.values()):
+        note = "labels are floats, and all of them whole numbers: each is a class"
+        return {split: y.astype(np.int64) for split, y in labels.items()}, (note,)
+    return dict(labels), ()
+
+
+def _is_whole(y: AnyArray) -> bool:
+    return y.dtype.kind != "f" or bool(((np.abs(y) < LARGEST) & (y == np.rint(y))).all())
 
 
 def _refuse(label: str, where: str, names: tuple[str, ...], numbers: Mapping[str, int]) -> None:
-    hint = None
+    hint = VALUES if is_value(label) else None
     if label == str(len(names)) and "0" in numbers:
         hint = "labels that count from 1 are right where the classes are named after them, or without names"
     allowed = names if len(names) <= LISTED else f"the {len(names):,} class names"
@@ -131,7 +176,12 @@ def _spelled(
     """The different labels as texts, and for each sample which of them it has."""
     allowed = "whole numbers, or names"
     if y.dtype.kind not in "iuUSO":
-        raise DataError("labels are whole numbers or names", where=at(split, 0), found=str(y.dtype), allowed=allowed)
+        dtype, hint = str(y.dtype), None
+        if y.dtype.kind == "f":
+            hint = "samples without a label are to be left out" if np.isnan(y).any() else VALUES
+        raise DataError(
+            "labels are whole numbers or names", where=at(split, 0), found=dtype, allowed=allowed, hint=hint
+        )
     known = {same_name(name) for name in names or ()}
     below = np.flatnonzero(y < 0) if y.dtype.kind == "i" else np.array([], np.int64)
     if len(below) and str(y[below[0]]) not in known:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekd.base import limits
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.tasks._classes import At, Numbered, named, same_name
+from edgekd.tasks._classes import At, Numbered, alike_names, named, same_name
 
 UNKNOWN = -1
 SEPARATORS = (";", "|", ",")  # that seldom belong to a name
@@ -145,7 +145,8 @@ def of_lists(lists_of: Mapping[str, Lists], names: tuple[str, ...] | None, at: A
         DataError: a name that is none of the given ones, or none at all.
     """
     every = dict.fromkeys(name for rows in lists_of.values() for row in rows for name in row)
-    odd = "a label that no training sample has" if names is None else "a label that nobody named"
+    is_given = names is not None
+    odd = "a label that nobody named" if is_given else "a label that no training sample has"
     if names is None:
         limits.check("classes", len(every), "more labels than likely are meant", where)
         names = named(sorted({name for row in lists_of["train"] for name in row}), where)
@@ -163,7 +164,7 @@ def of_lists(lists_of: Mapping[str, Lists], names: tuple[str, ...] | None, at: A
                     hint = _takes_apart(marks[0]) if marks else None
                     raise DataError(odd, where=at(split, i), found=name, allowed=names, hint=hint)
                 rows[split][i, column] = 1
-    return Numbered(names, rows)
+    return Numbered(names, rows, () if is_given else alike_names(names))
 
 
 def named_columns(

@@ -78,12 +78,14 @@ class Classification(Task):
         others = [split for split, y in labels.items() if split != "train" and (y == missing[0]).any()]
         alone = f", only in {' and '.join(others)}" if others else ""
         more = f"; {len(missing)} classes have none" if len(missing) > 1 else ""
+        hint = "give it samples (a larger limit, a smaller share carved off), or leave it out of the class names"
+        hint = f"{_classes.VALUES}; {hint}" if _classes.is_value(names[missing[0]]) else hint
         raise DataError(
             f"a class without a training sample{alone}: nothing can be learned of it{more}",
             where=where,
             found=names[missing[0]],
             allowed="at least one sample of each class",
-            hint="give it samples (a larger limit, a smaller share carved off), or leave it out of the class names",
+            hint=hint,
         )
 
     def answers(self, scores: AnyArray) -> AnyArray:

@@ -87,7 +87,8 @@ class MultiLabel(Task):
             return _rows.named_columns(rows, names, "label", at, where)
         lists = {split: _rows.lists(values, self.separator, split, at) for split, values in labels.items()}
         notes = _rows.check_separator(lists, self.separator, at) if names is None else ()
-        return _rows.of_lists(lists, names, at, where)._replace(notes=notes)
+        known = _rows.of_lists(lists, names, at, where)
+        return known._replace(notes=(*known.notes, *notes))
 
     def check(self, labels: AnyArray, count: int, size: int, where: str) -> None:
         """See ``Task``: (N, K) whole numbers of -1, 0 and 1."""

@@ -23,7 +23,7 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _hashes
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
-from edgekd.tasks import CLASSES, LISTED, Task, named, same_name
+from edgekd.tasks import CLASSES, LISTED, Task, alike_names, named, same_name
 
 LEFT_OUT = frozenset(
     ("__macosx", "__pycache__", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
@@ -139,7 +139,7 @@ def read(
     if not task.exclusive:
         splits, classes = _numbered(splits, classes, task)
     splits, notes = carved(splits, carving)
-    return splits, classes, (*notes, *seen.notes())
+    return splits, classes, (*notes, *alike_names(classes), *seen.notes())
 
 
 def check_task(task: Task, hint: str) -> None:

@@ -15,6 +15,7 @@ from edgekd.learn.data._table_files import Cells
 from edgekd.tasks import LISTED, Numbered, Task, named
 
 Names = str | tuple[str, ...]
+TRUTH = {"true": 1.0, "false": 0.0}
 WORD = "a word in a column of numbers"
 
 
@@ -70,7 +71,8 @@ def labels_of(cells: Mapping[str, Cells], label: Names, classes: tuple[str, ...]
     if task.pairs or task.dense or (len(of) > 1 and not task.row_labels):
         allowed = "one column of a label for each row" if task.dense or task.pairs else "one column"
         raise DataError("labels that the task does not take", where="data.label", found=list(of), allowed=allowed)
-    may_be_none = len(of) == 1 and task.link == "sigmoid"  # names of labels in one cell
+    may_be_bits = task.link == "sigmoid"
+    may_be_none = len(of) == 1 and may_be_bits  # names of labels in one cell
     labels: dict[str, AnyArray] = {}
     for role, rows in cells.items():
         missing = np.array([[table_rows.is_missing(text) for text in rows.columns[name]] for name in of])
@@ -80,7 +82,7 @@ def labels_of(cells: Mapping[str, Cells], label: Names, classes: tuple[str, ...]
             raise DataError("a row without a label", where=place, hint="leave such rows out, or fill them in")
         numbers = len(of) > 1 or (task.row_labels and not may_be_none and rows.numbers(of[0])[1] is None)
         texts = ["" if gap else text for gap, text in zip(gaps, rows.columns[of[0]], strict=True)]
-        labels[role] = _values(rows, of) if numbers else np.array(texts, dtype=object)
+        labels[role] = _values(rows, of, truth=may_be_bits) if numbers else np.array(texts, dtype=object)
     if names is None and (len(of) > 1 or task.program == "values"):
         names = named(list(of), "data.label")
     return task.numbered(labels, names, lambda role, i: cells[role].at(i), where)
@@ -116,6 +118,14 @@ def is_foreign(text: str) -> bool:
     )
 
 
-def _values(cells: Cells, names: Sequence[str]) -> NDArray[np.float64]:
-    """(N, K) labels that are numbers."""
-    return np.stack([checked_numbers(cells, name, "a label that is no number") for name in names], axis=1)
+def _values(cells: Cells, names: Sequence[str], *, truth: bool) -> NDArray[np.float64]:
+    """(N, K) labels that are numbers; ``truth``: or True and False, as 1 and 0, in all of a column."""
+    columns = []
+    for name in names:
+        known = {text for text in cells.columns[name] if not table_rows.is_missing(text)}
+        if truth and known and {text.lower() for text in known} <= TRUTH.keys():
+            numbers = [TRUTH.get(text.lower(), np.nan) for text in cells.columns[name]]
+            columns.append(np.array(numbers, np.float64))
+        else:
+            columns.append(checked_numbers(cells, name, "a label that is no number"))
+    return np.stack(columns, axis=1)

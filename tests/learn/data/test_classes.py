@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,10 @@ def test_labels_of_any_width(kind: str) -> None:
         (["cat", "dgo"], ["cat", "dog"], (), "sample 1: a label that is no class; found 'dgo'.*did you mean 'dog'"),
         (["cat", "dog"], None, ("dog", "cow"), "test: sample 1: a label that is no class; found 'cow'"),
         ([0, -1, 1], None, (), "train: sample 1: a label below 0; found -1"),
-        ([0.0, 1.0], None, (), "whole numbers or names; found 'float64'"),
-        ([False, True], ["no", "yes"], (), "whole numbers or names; found 'bool'"),
+        ([0.0, 1.5], None, (), "whole numbers or names; found 'float64'.*task = \"regression\""),
+        ([0.0, math.nan], None, (), "whole numbers or names; found 'float64'.*without a label are to be left out"),
+        ([0.0, math.inf], None, (), "whole numbers or names; found 'float64'"),
+        (["0.5", "1.5", "2"], None, ("2.5",), "a label that is no class; found '2.5'.*task = \"regression\""),
         ([b"caf\xe9", b"tea"], None, (), "sample 0: a name that is not UTF-8"),
         ([3, 3, 3], ["a"], (), "one class only"),
         (np.arange(100_001), None, (), "more classes than likely are meant; found 100001"),
@@ -88,6 +91,29 @@ def test_labels_of_any_width(kind: str) -> None:
 def test_labels_that_mean_no_class(labels: Any, names: Any, others: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         take(labels, names, others)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "wanted", "note"),
+    [
+        ([0.0, 1.0, 2.0], None, ("0", "1", "2"), "labels are floats, and all of them whole numbers"),
+        ([1.0, 0.0], ["no", "yes"], ("no", "yes"), "labels are floats, and all of them whole numbers"),
+        ([False, True], ["no", "yes"], ("no", "yes"), "labels are truth values: False is 'no', and True 'yes'"),
+        ([False, True], None, ("False", "True"), ""),
+        ([False, True], ["True", "False"], ("True", "False"), ""),
+        (["Pos", "neg", "pos"], None, ("Pos", "neg", "pos"), "differ in case or blanks alone.*: 'Pos' and 'pos'"),
+        (["not ok", "notok", "x"], None, ("not ok", "notok", "x"), "blanks alone"),
+        (["a", "A", "b"], None, ("A", "a", "b"), ""),
+        (["Pos", "pos"], ["pos", "Pos"], ("pos", "Pos"), ""),
+    ],
+)
+def test_labels_of_another_form_are_read_and_told(labels: Any, names: Any, wanted: tuple[str, ...], note: str) -> None:
+    read = take(labels, names)
+    assert read.names == wanted
+    texts = [str(int(label)) if isinstance(label, float) else str(label) for label in labels]
+    names_of = [wanted[i] for i in read.labels["train"]]
+    assert names_of == ([names[int(label)] for label in labels] if names and note else texts)
+    assert len(read.notes) == bool(note) and re.search(note, "".join(read.notes))
 
 
 @pytest.mark.parametrize(

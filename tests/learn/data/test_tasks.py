@@ -281,6 +281,22 @@ def test_names_may_hold_a_separator(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_truth_values_of_several_columns_are_labels(tmp_path: Path, ending: str) -> None:
+    rows = [(i % 2 == 0, i % 3 == 0) for i in range(24)]
+    if ending == "parquet":
+        columns = {"a": range(24), "active": [row[0] for row in rows], "churn": [row[1] for row in rows]}
+        parquet.write_table(pyarrow.table(columns), tmp_path / "d.parquet")
+    else:
+        lines = ["a,active,churn", *(f"{i},{row[0]},{str(row[1]).lower()}" for i, row in enumerate(rows))]
+        (tmp_path / "d.csv").write_text("\n".join(lines))
+    table = {"kind": "table", "path": str(tmp_path / f"d.{ending}"), "label": ("active", "churn")}
+    dataset = read(table, MultiLabel())
+    assert dataset.classes == ("active", "churn") and {tuple(row) for row in every(dataset)} == {*rows}
+    with pytest.raises(DataError, match=r"a label that is no number; found 'True'"):
+        read(table, Regression())
+
+
 def test_a_name_in_a_list_stays_whole(tmp_path: Path) -> None:
     lists = [["tech mac", "food"], ["food"], [], ["tech mac"]] * 6
     assert read(arrow(tmp_path, lists), MultiLabel()).classes == ("food", "tech mac")
