@@ -130,7 +130,14 @@ def _odd(x: Samples) -> int | None:
 
 def check_count(x: Sized, y: AnyArray, where: str, task: Task = CLASSES) -> None:
     """Raise DataError where there is not one label a sample; of a task whose labels are rows, not one row."""
-    if (y.ndim != 1 and not task.row_labels) or len(y) != len(x):
+    if len(y) == len(x) and y.ndim != 1 and not task.row_labels:
+        what, allowed = (
+            "rows of labels, and each sample has one",
+            f"({len(x)},), or one-hot rows: a 1 in each, and else 0",
+        )
+        hint = "labels of the tasks multi_label and regression are rows"
+        raise DataError(what, where=where, found=y.shape, allowed=allowed, hint=hint)
+    if len(y) != len(x):
         raise DataError("as many labels as samples are needed", where=where, found=y.shape, allowed=f"({len(x)},)")
 
 

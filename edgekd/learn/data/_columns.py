@@ -18,6 +18,7 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.base.preprocess import MASK
 from edgekd.base.samples import array_of
+from edgekd.tasks import Task
 
 LABELS = ("labels", "label", "label_ids", "targets", "target", "y")  # what a column of labels is called
 ONE_HOT = "labels are one-hot: the place of the 1 is the class"
@@ -152,7 +153,7 @@ def labels_of(value: object, where: str, *, rows: bool = False) -> tuple[AnyArra
     y = _row(value, where) if isinstance(value, list | tuple) else array(value, where)
     if y.ndim == 2 and y.shape[1] == 1:
         return y[:, 0], []
-    if y.ndim == 2 and y.dtype.kind in "iufb" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
+    if is_one_hot(y):
         return y.argmax(axis=1), [ONE_HOT]
     if y.ndim != 1:
         hint = None
@@ -167,6 +168,22 @@ def labels_of(value: object, where: str, *, rows: bool = False) -> tuple[AnyArra
             hint=hint,
         )
     return y, []
+
+
+def is_one_hot(y: AnyArray) -> bool:
+    """Whether labels are rows (N, K) of one 1 and else 0."""
+    return bool(y.ndim == 2 and y.dtype.kind in "iufb" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
+
+
+def of_classes(labels: Mapping[str, AnyArray], task: Task) -> tuple[dict[str, AnyArray], tuple[str, ...]]:
+    """(N,) labels of classes in arrays that are (N, 1), or one-hot in every split, and a note where they are; labels of
+    other tasks as they come."""
+    if not task.exclusive:
+        return dict(labels), ()
+    flat = {split: y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y for split, y in labels.items()}
+    if not flat or not all(map(is_one_hot, flat.values())) or len({y.shape[1] for y in flat.values()}) > 1:
+        return flat, ()
+    return {split: y.argmax(axis=1) for split, y in flat.items()}, (ONE_HOT,)
 
 
 def _lists(labels: Sequence[object]) -> AnyArray:

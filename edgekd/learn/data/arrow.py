@@ -15,6 +15,7 @@ from edgekd.learn.data import _arrow, _files, _left_masks, _listed_labels, _mask
 from edgekd.learn.data._base import Dataset, Pipeline, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._clips import Clips, check_kind
+from edgekd.learn.data._columns import of_classes
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._lazy import Lazy, Reading
@@ -231,10 +232,11 @@ class Arrow(Reading):
             return rows[role].at(i)
 
         labels = {role: self._labels(of, role, task, at) for role, of in rows.items()}
-        labels = _listed_labels.taken(labels, names, task, at)
+        labels, told = of_classes(_listed_labels.taken(labels, names, task, at), task)
         for role, y in labels.items():
             check_count(rows[role].columns[0], y, f"data.path ({role}): label", task)
-        return _left_masks.numbered(labels, names or self._names_of(task), task, at, "data.path")
+        known = _left_masks.numbered(labels, names or self._names_of(task), task, at, "data.path")
+        return known._replace(notes=(*told, *known.notes))
 
     def _names_of(self, task: Task) -> tuple[str, ...] | None:
         """What several columns of labels are called, or the values of masks; None: as the labels tell."""

@@ -17,6 +17,7 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _folders, _left_masks, _listed_labels, _masks, _shards
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
+from edgekd.learn.data._columns import of_classes
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._lazy import Reading
@@ -209,11 +210,12 @@ class Webdataset(Reading):
             return f"data.path: {rows[role].files[i]}: {rows[role].names[i]}"
 
         labels = {role: self._labels(of, role, task) for role, of in rows.items()}
-        labels = _listed_labels.taken(labels, names, task, at)
+        labels, told = of_classes(_listed_labels.taken(labels, names, task, at), task)
         for role, y in labels.items():
             check_count(rows[role].names, y, f"data.path ({role}): label", task)
         names = names or _masks.names_of(self.values, task)
-        return _left_masks.numbered(labels, names, task, at, f"data.path: {Path(self.path).name}")
+        known = _left_masks.numbered(labels, names, task, at, f"data.path: {Path(self.path).name}")
+        return known._replace(notes=(*told, *known.notes))
 
     def _labels(self, rows: Rows, role: str, task: Task) -> AnyArray:
         """(N,) texts, numbers or lists, as they stand; (N, H, W) masks."""

@@ -59,6 +59,42 @@ def test_npz_reads_images_and_carves_validation_evenly(tmp_path: Path) -> None:
     assert data.classes == ("0", "1", "2", "3")
 
 
+@pytest.mark.parametrize(("x_name", "y_name"), [("X", "y"), ("images", "labels"), ("Data", "targets")])
+def test_npz_of_one_pair_of_arrays_is_carved(tmp_path: Path, x_name: str, y_name: str) -> None:
+    table = arrays()
+    np.savez(tmp_path / "d.npz", **{x_name: table["x_train"], y_name: table["y_train"], "more": np.arange(3)})
+    data = Npz(str(tmp_path / "d.npz"), validation=0.2, test=8).load()
+    assert [len(split) for split in data.splits.values()] == [26, 6, 8]
+    assert data.test.y is not None and np.bincount(data.test.y).tolist() == [2, 2, 2, 2]
+    assert [note.split(":")[0] for note in data.notes[:2]] == [
+        f"the data has no {n} split" for n in ("test", "validation")
+    ]
+    named = Npz(str(tmp_path / "d.npz"), x_train=x_name, y_train=y_name, x_test="", y_test="", validation=0.2, test=8)
+    assert np.array_equal(named.load().test.x, data.test.x)
+
+
+def test_npz_carves_a_test_split_where_no_array_is_called_so(tmp_path: Path) -> None:
+    table = {"x_test": None, "y_test": None}
+    assert len(Npz(save(tmp_path, **table)).load().test) == 4
+    with pytest.raises(DataError, match=r"no such array in the file; found 'x_test'"):
+        Npz(save(tmp_path, **table, X_test=np.zeros((8, 6, 5)))).load()
+    with pytest.raises(DataError, match=r"data\.x_test: no such array in the file; found 'x_tset'"):
+        Npz(save(tmp_path), x_test="x_tset").load()
+    with pytest.raises(DataError, match=r"no such array in the file; found 'x_train'; allowed: X, data, y"):
+        Npz(save(tmp_path, **{**table, "x_train": None, "y_train": None}, X=[1], data=[2], y=[3])).load()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, np.bool_])
+def test_npz_takes_one_hot_labels(tmp_path: Path, kind: Any) -> None:
+    rows = {name: np.eye(4, dtype=kind)[arrays()[name]] for name in ("y_train", "y_test")}
+    data, plain = Npz(save(tmp_path, **rows)).load(), Npz(save(tmp_path)).load()
+    assert data.train.y is not None and plain.train.y is not None and np.array_equal(data.train.y, plain.train.y)
+    assert data.classes == plain.classes and [note for note in data.notes if "one-hot" in note]
+    rows["y_test"][0, :2] = 1
+    with pytest.raises(DataError, match=r"rows of labels, and each sample has one; found \(40, 4\); .*one-hot"):
+        Npz(save(tmp_path, **rows)).load()
+
+
 def test_npz_counts_labels_of_one_byte(tmp_path: Path) -> None:
     small = {key: value.astype(np.uint8) for key, value in arrays().items() if key.startswith("y_")}
     assert Npz(save(tmp_path, **small)).load().classes == Npz(save(tmp_path)).load().classes
@@ -102,6 +138,7 @@ def test_npz_decodes_png_exactly_and_limits(tmp_path: Path) -> None:
         ({"y_train": np.zeros(40, int), "y_test": np.zeros(8, int)}, {}, "one class only"),
         ({"x_train": np.full((40, 6, 5), np.nan, np.float32)}, {}, "NaN"),
         ({"x_train": np.zeros((40, 6, 5, 2), np.uint8)}, {}, "channels"),
+        ({"x_train": np.zeros((40, 30), np.float32)}, {}, r"not images; found \(40, 30\); .*data\.samples = .numbers"),
         ({"x_test": np.zeros((8, 7, 7), np.uint8)}, {}, "another shape"),
         ({"x_test": np.zeros((0, 6, 5), np.uint8), "y_test": np.zeros(0, int)}, {}, "empty split"),
         ({}, {"validation": 40}, "leaves an empty split"),
@@ -120,7 +157,8 @@ def test_npz_says_what_is_wrong(tmp_path: Path, changed: dict[str, Any], fields:
     ("fields", "message"),
     [
         ({"y_validation": "y_train"}, "y_validation: allowed is none without x_validation"),
-        ({"x_test": ""}, "x_test: allowed is the name of an array"),
+        ({"x_train": ""}, "x_train: allowed is the name of an array"),
+        ({"x_test": "", "y_test": "y_train"}, "y_test: allowed is none without x_test"),
         ({"validation": float("nan")}, "validation: allowed"),
         ({"validation": float("inf")}, "validation: allowed"),
         ({"split_seed": -1}, "split_seed: allowed is 0 or more"),
