@@ -67,6 +67,7 @@ class Seen:
     hidden: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
     astray: Counter[str] = field(default_factory=Counter)
+    beside: Counter[str] = field(default_factory=Counter)
 
     def notes(self) -> Iterator[str]:
         """A sentence on each kind."""
@@ -76,6 +77,8 @@ class Seen:
             yield f"left out, as files of these endings are not read: {_listed(self.endings)}"
         if self.astray:
             yield f"left out, as they lie in no class folder: {_listed(self.astray)}"
+        if self.beside:
+            yield f"left out, as they lie beside the pictures and their masks: {_listed(self.beside)}"
 
 
 def _listed(counts: Counter[str]) -> str:
@@ -154,7 +157,12 @@ def _check_classes(train: Labelled, classes: Sequence[str], folder: Path, root: 
     if absent := [name for label, name in enumerate(classes) if label not in present]:
         _refuse_empty(folder / absent[0], endings)
     if len(classes) < 2:
-        raise DataError("one class only", where=f"data.path: {root.name}", found=classes, allowed="at least 2 folders")
+        inside, hint = _inside(folder), None
+        if len(inside) > 1:
+            place = inside[0].parent.relative_to(root).as_posix()
+            hint = f"the folders in {place} may be the classes: data.path, or the split's folder, is to hold them"
+        where, allowed = f"data.path: {root.name}", "at least 2 folders"
+        raise DataError("one class only", where=where, found=classes, allowed=allowed, hint=hint)
 
 
 def _numbered(

@@ -150,6 +150,7 @@ def _below(root: Path, endings: frozenset[str], wanted: Wanted, seen: Seen) -> L
             files.append(file.relative_to(root).as_posix().split("/"))
         elif not file.is_dir():
             seen.endings[file.suffix.lower() or _folders.NO_ENDING] += 1
+    files = _without_sisters(files, wanted.folder, seen)
     of_picture, of_mask = wanted.endings
     depths = {parts.index(wanted.folder) for parts in files if wanted.folder in parts[:-1]}
     pictures: dict[str, list[Key]] = {}
@@ -172,11 +173,34 @@ def _below(root: Path, endings: frozenset[str], wanted: Wanted, seen: Seen) -> L
             raise DataError("two masks of one name", where=f"data.masks: {path}", found=masks[key], allowed="one")
         masks[key] = path
     if not masks:
-        there = sorted({name for *folders, _ in files for name in folders if name.lower() not in ROLES})
+        names = {name for *folders, _ in files for name in folders}
+        there = sorted(name for name in names if name.lower() not in ROLES and name.lower() not in SHOWN)
         raise DataError("no such folder of masks", where="data.masks", found=wanted.folder, allowed=there or None)
     if not pictures:
         raise DataError("masks without a picture beside them", where=f"data.path: {root.name}", found=wanted.folder)
     return Lying(pictures, masks, 0 in depths)
+
+
+def _without_sisters(files: list[list[str]], folder: str, seen: Seen) -> list[list[str]]:
+    """The paths without those of other masks beside a folder of masks and one that is called as pictures are, as
+    ``SegmentationObject`` is beside ``SegmentationClass`` and ``JPEGImages``: files of the masks' endings alone."""
+    above = {tuple(parts[: parts.index(folder)]) for parts in files if folder in parts[:-1]}
+    left_out: set[tuple[str, ...]] = set()
+    for parent in above:
+        endings: dict[str, set[str]] = {}
+        for parts in files:
+            if len(parts) > len(parent) + 1 and tuple(parts[: len(parent)]) == parent:
+                endings.setdefault(parts[len(parent)], set()).add(Path(parts[-1]).suffix.lower())
+        if any(name.lower() in SHOWN for name in endings):
+            names = (name for name in endings if name != folder and name.lower() not in (*SHOWN, *ROLES))
+            left_out |= {(*parent, name) for name in names if endings[name] <= endings[folder]}
+    kept = []
+    for parts in files:
+        if within := [place for place in left_out if tuple(parts[: len(place)]) == place]:
+            seen.beside[f"in {within[0][-1]}"] += 1
+        else:
+            kept.append(parts)
+    return kept
 
 
 def _by_role(lying: Lying, wanted: Wanted, task: Task) -> dict[str, Pairs]:

@@ -40,8 +40,9 @@ class Imagefolder(Reading):
 
     With ``masks``, the label of a picture is a file in a folder of that name: ``train/images/a.jpg`` (or
     ``train/a.jpg``) and ``train/masks/a.png``, ``images/train/a.jpg`` and ``masks/train/a.png``, ``test/cut/a.png`` and
-    ``ground_truth/cut/a.png``. Masks are made one size with their pictures; where those of training are not to be held
-    in memory, they are decoded once, into a file beside the cache.
+    ``ground_truth/cut/a.png``. Where pictures lie in a folder that is called ``images``, ``JPEGImages`` or so, folders
+    of other masks beside it are left out. Masks are made one size with their pictures; where those of training are not
+    to be held in memory, they are decoded once, into a file beside the cache.
 
     Pictures are read as a person sees them (see ``_encoded.py``): turned as their EXIF says, the first of several
     frames, what is transparent on white, 16-bit greys scaled to 0..255.

@@ -287,3 +287,15 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
         (tmp_path / "ant" / "1.png").write_bytes(bad)
         with pytest.raises(DataError, match=r"\(train\): ant/1\.png: can't be decoded"):
             Imagefolder(str(tmp_path)).load()
+
+
+@pytest.mark.parametrize("place", ["data", "data/more", "train/data"])
+def test_classes_that_lie_a_folder_too_deep_are_told_where(tmp_path: Path, place: str) -> None:
+    layout(tmp_path, place)
+    with pytest.raises(DataError, match=rf"one class only; .*; the folders in {place} may be the classes"):
+        Imagefolder(str(tmp_path)).load()
+
+
+def test_folders_whose_names_differ_in_case_alone_are_noted(tmp_path: Path) -> None:
+    notes = Imagefolder(str(layout(tmp_path, classes=("Ant", "ant")))).load().notes
+    assert "names that differ in case or blanks alone are different ones: 'Ant' and 'ant'" in notes

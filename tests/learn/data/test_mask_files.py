@@ -213,7 +213,7 @@ def damaged(root: Path) -> Path:
 
 
 BAD: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
-    "no such folder": (lambda p: p, {"masks": "mask"}, "no such folder of masks.*did you mean 'masks'"),
+    "no such folder": (lambda p: p, {"masks": "mask"}, "no such folder of masks.*allowed: masks; did you mean 'masks'"),
     "no pairs": (lambda p: p, {"endings": ("", "_mask")}, "no such folder of masks|no mask of any picture"),
     "no picture": (lambda p: (p / "train/images/1.jpg").unlink(), {}, "a mask without a picture; found 'train/masks/1"),
     "no mask": (lambda p: (p / "test/masks/1.png").unlink(), {}, "a picture without a mask; found 'test/images/1.jpg'"),
@@ -266,3 +266,15 @@ def test_masks_are_of_tasks_that_answer_at_every_pixel(tmp_path: Path, task: Tas
 def test_keys_that_do_not_go_together(tmp_path: Path, keys: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="allowed"):
         source(tmp_path, **keys)
+
+
+@pytest.mark.parametrize("above", ["", "{split}/"])
+def test_other_masks_beside_those_that_are_read_are_left_out(tmp_path: Path, above: str) -> None:
+    """As Pascal VOC has them."""
+    lay(tmp_path, f"{above}JPEGImages/{{split}}{{i}}.jpg", f"{above}SegmentationClass/{{split}}{{i}}.png")
+    lay(tmp_path, f"{above}JPEGImages/{{split}}{{i}}.jpg", f"{above}SegmentationObject/{{split}}{{i}}.png")
+    data = source(tmp_path, masks="SegmentationClass", validation=0.25, test=0.25).load(Segmentation())
+    assert sum(map(len, data.splits.values())) == 12
+    assert "left out, as they lie beside the pictures and their masks: 12 in SegmentationObject" in data.notes
+    with pytest.raises(DataError, match=r"no such folder of masks; .*allowed: SegmentationClass, SegmentationObject"):
+        source(tmp_path, masks="JPEGImage").load(Segmentation())
