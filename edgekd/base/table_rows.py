@@ -13,9 +13,11 @@ Each is one float32 operation after another, so that any language repeats them b
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TypedDict, final
 
 import numpy as np
@@ -27,6 +29,7 @@ from edgekd.base.image_ops import Op
 
 OP = "table"
 MISSING = ("", "na", "nan", "null", "n/a", "#n/a", "<na>")  # in whatever case
+MIDNIGHT = " 00:00:00"  # what a date that was kept as a time ends in
 MOST_COLUMNS, MOST_VALUES, WIDEST = 4096, 4096, 65_536  # of a table, of a category, of what a network reads
 LARGEST = float(np.finfo(np.float32).max)
 # float() of Python also takes 1_000, inf and other scripts' digits, which no other language reads so.
@@ -155,6 +158,15 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING
 
 
+def is_date(text: str) -> bool:
+    """Whether a text is a date as ISO 8601 has it, or begins with one and a time."""
+    try:
+        datetime.datetime.fromisoformat(text.strip())
+    except ValueError:
+        return False
+    return "-" in text
+
+
 def number_of(text: str) -> float | None:
     """A text as a number, None where it is none that float32 holds."""
     if not _NUMBER.fullmatch(text.strip()):
@@ -219,6 +231,14 @@ def _spelled(value: object) -> list[str]:
         return [value.strip()]
     if isinstance(value, bool | np.bool_):
         return [str(bool(value))]
+    if isinstance(value, np.datetime64):
+        value = None if np.isnat(value) else value.astype("datetime64[us]").item()
+        return _spelled(value)
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta | Decimal):  # as in columns of Parquet
+        text = str(value)
+        if text == "NaT":  # of pandas, which is a date to Python
+            return [""]
+        return [text, text.removesuffix(MIDNIGHT), text + MIDNIGHT]
     if isinstance(value, int | np.integer):
         return [str(int(value)), f"{int(value)}.0"]
     if isinstance(value, float | np.floating):

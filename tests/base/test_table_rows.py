@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -191,3 +193,24 @@ def test_made_rows_are_rows_of_the_table() -> None:
     (array,) = preprocess.apply(OPS, raw).values()
     assert np.isfinite(array).all() and np.isnan(raw).any() and (array[:, 2:6].sum(axis=0) > 0).all()
     assert np.isfinite(table_rows.known(raw)).all()
+
+
+class NaT(datetime.datetime):
+    """As pandas has it."""
+
+    def __str__(self) -> str:
+        return "NaT"
+
+
+@pytest.mark.parametrize("kept", ["2024-03-05", "2024-03-05 00:00:00"])
+def test_dates_are_taken_as_training_read_them(kept: str) -> None:
+    columns: Any = [{"name": "day", "values": ["2024-03-04", kept], "other": False}]
+    day = datetime.date(2024, 3, 5)
+    same: tuple[Any, ...] = (day, datetime.datetime(2024, 3, 5), np.datetime64(day), np.datetime64(day, "ns"))
+    for value in same:
+        assert table_rows.raw_rows({"day": value}, columns).tolist() == [1.0]  # type: ignore[attr-defined]
+    nothing: tuple[Any, ...] = (None, np.datetime64("NaT"), NaT(2024, 3, 5))
+    for value in nothing:
+        assert np.isnan(table_rows.raw_rows({"day": value}, columns)).all()  # type: ignore[call-overload]
+    number: Any = [{"name": "price", "mean": 0.0, "std": 1.0, "missing": False}]
+    assert table_rows.raw_rows({"price": Decimal("1.50")}, number).tolist() == [1.5]  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ import io
 import os
 import stat
 import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,6 +145,19 @@ def text_of(path: Path, where: str, newline: str) -> Iterator[io.TextIOBase]:
     except (UnicodeDecodeError, DataError):
         unpacked(path, where).decode(UTF_8)
         raise
+
+
+def no_utf8(path: Path, where: str) -> DataError:
+    """The error on a file, or on what is inside of a ``.gz``, whose text is no UTF-8; names the first such line."""
+    with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
+        for number, line in enumerate(cast("io.BufferedIOBase", file), start=1):
+            kind = "UTF-16" if number == 1 and line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "Latin-1, or so"
+            try:
+                line.decode(UTF_8)
+            except UnicodeDecodeError as err:
+                bad, hint = line[err.start : err.start + 1], f"it seems to be {kind}: save it as UTF-8"
+                return DataError("not UTF-8", where=f"{where}, line {number}", found=bad, allowed="UTF-8", hint=hint)
+    return DataError("not UTF-8", where=where, allowed="UTF-8")
 
 
 @contextmanager

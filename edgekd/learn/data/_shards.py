@@ -47,6 +47,9 @@ def by_split(path: str, endings: tuple[str, ...], allowed: str) -> dict[str, lis
     root = Path(path)
     if root.is_file() and root.suffix in endings:
         return {"train": [root]}
+    if root.is_file():
+        hint = 'source = "text" or "table" reads lines' if endings != (".tar",) else None
+        raise DataError("no file of such samples", where="data.path", found=root.name, allowed=allowed, hint=hint)
     root, by_role, others = _folders.root_of(path), dict[str, list[Path]](), list[Path]()
     for file in sorted(file for file in root.rglob("*") if file.suffix in endings):
         if file.name.startswith((".", "cache-")) or not file.is_file():  # datasets keeps there what it computed

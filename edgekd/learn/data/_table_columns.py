@@ -177,6 +177,9 @@ class Learned:
         """On columns that are likely not what the student is to read."""
         notes = []
         for column in self.columns():
+            if "values" in column and all(map(table_rows.is_date, column["values"])):
+                what = f"column {column['name']!r} holds dates, which are read as names"
+                notes.append(f"{what}: give numbers, such as days since one, or leave it out (data.columns)")
             if "values" in column and column["other"]:
                 counts, count = self._present(column["name"]), len(column["values"])
                 others = sum(counts.values()) - sum(counts[text] for text in column["values"])

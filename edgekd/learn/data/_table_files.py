@@ -177,6 +177,8 @@ def _of_json_lines(path: Path, choose: Choose, where: str) -> Cells:
             if line.strip():
                 rows.append(dict(json.loads(line).items()))
                 places.append(number)
+    except UnicodeDecodeError as err:
+        raise _files.no_utf8(path, where) from err
     except (ValueError, AttributeError, RecursionError) as err:
         what = f"no object of JSON ({err})"
         raise DataError(what, where=f"{where}, line {number}", allowed='{"column": value, ...}') from err

@@ -48,8 +48,10 @@ def lines_of(path: Path, delimiter: str, where: str) -> Iterator[Line]:
                     start, stop = stop, lines.stop
                     if cells:
                         yield Line(rows.line_num, start, stop, cells)
-    except (OSError, UnicodeDecodeError) as err:
+    except OSError as err:
         raise DataError(f"can't be read ({err})", where=where) from err
+    except UnicodeDecodeError as err:
+        raise _files.no_utf8(path, where) from err
 
 
 def row_of(text: str, delimiter: str, where: str) -> list[str]:

@@ -27,6 +27,7 @@ from edgekd.learn.data._table_lines import Line
 from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair, labels_of_rows
 from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
 
+OTHERS = (".json", ".jsonl", ".ndjson", ".jsonl.gz", ".parquet", ".arrow", ".xlsx")  # files of another form
 ENDINGS = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
 
 
@@ -180,7 +181,11 @@ class Text(Reading):
 
     def _files(self) -> dict[str, Path]:
         """The file of each split that has one."""
-        return self._beside.by_role()
+        files = self._beside.by_role()
+        if other := [path.name for path in files.values() if path.name.lower().endswith(OTHERS)]:
+            hint = 'source = "arrow" reads .arrow and .parquet; JSON lines are to be saved as .tsv or .csv'
+            raise DataError("no file of lines", where="data.path", found=other[0], allowed=ENDINGS, hint=hint)
+        return files
 
     @property
     def _texts_of_line(self) -> list[tuple[str, str]]:
@@ -313,8 +318,10 @@ def whole(path: Path, where: str) -> Iterator[tuple[int, str]]:
     """
     try:
         lines = _files.unpacked(path, where).decode("utf-8-sig").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as err:
+    except OSError as err:
         raise DataError(f"can't be read ({err})", where=where) from err
+    except UnicodeDecodeError as err:
+        raise _files.no_utf8(path, where) from err
     return ((0, line) for line in lines)
 
 
@@ -327,5 +334,7 @@ def streamed(path: Path, where: str) -> Iterator[tuple[int, str]]:
                 mark = len(BOM_UTF8) if not start and line.startswith(BOM_UTF8) else 0
                 yield start + mark, line[mark:].decode().removesuffix("\n")
                 start += len(line)
-    except (OSError, UnicodeDecodeError) as err:
+    except OSError as err:
         raise DataError(f"can't be read ({err})", where=where) from err
+    except UnicodeDecodeError as err:
+        raise _files.no_utf8(path, where) from err

@@ -323,3 +323,24 @@ def test_gaps_are_for_the_op_alone_and_codes_are_no_quantities(tmp_path: Path) -
     with pytest.raises(RecipeError, match=r"data.preprocess: a table with missing values; .*the op table"):
         set_up._check_gaps(dataset, [{"op": "normalise", "mean": 0.0, "std": 1.0}])
     set_up._check_gaps(numbers, [])
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize("coding", ["utf-16", "latin-1"])
+def test_a_table_that_is_no_utf_8_is_told_to_be_saved_as_such(tmp_path: Path, ending: str, coding: str) -> None:
+    lines = ["a,label", *(f"{i},{'gut é' if i > 1 else 'bad'}" for i in range(30))]
+    if ending == "jsonl":
+        lines = [f'{{"a": {i}, "label": "{"gut é" if i > 2 else "bad"}"}}' for i in range(30)]
+    (tmp_path / f"d.{ending}").write_bytes("\n".join(lines).encode(coding))
+    line, kind = (1, "UTF-16") if coding == "utf-16" else (4, "Latin-1")
+    with pytest.raises(
+        DataError, match=rf"d\.{ending}, line {line}: not UTF-8; .*seems to be {kind}.*save it as UTF-8"
+    ):
+        Table(str(tmp_path / f"d.{ending}")).load()
+
+
+def test_dates_are_told_to_be_given_as_numbers(tmp_path: Path) -> None:
+    lines = ["day,kind,label", *(f"2024-03-{1 + i % 28:02},2-{i % 3},{i % 2}" for i in range(60))]
+    (tmp_path / "d.csv").write_text("\n".join(lines))
+    dates = [note for note in Table(str(tmp_path / "d.csv")).load().notes if "dates" in note]
+    assert len(dates) == 1 and dates[0].startswith("column 'day' holds dates, which are read as names")

@@ -90,7 +90,7 @@ def test_words_and_rows_of_a_column(tmp_path: Path) -> None:
         ("t.csv", b",a\n0,1\n", r"a column without a name; .*index=False"),
         ("t.csv", b"a,b,a\n1,2,3\n", "two columns of this name; found 'a'"),
         ("t.csv", b"a;b\n1;2\n", "one column alone, with another mark inside; found 'semicolon'; allowed: a comma"),
-        ("t.csv", b"a,b\n1,\xff\n", "can't be read"),
+        ("t.csv", b"a,b\n1,\xff\n", "not UTF-8"),
         ("t.csv", b"a,b\n1,2\n\0,3\n", "line 3: a NUL"),
         ("t.csv", b'a,b\n"open,2\n1,2\n', "line 3: can't be read .*quotation mark"),
         ("t.csv.gz", b"", "no line with the names"),

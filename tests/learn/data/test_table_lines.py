@@ -67,7 +67,7 @@ def test_a_packed_file_has_the_same_rows(tmp_path: Path) -> None:
         (b'a,b\n1,"two\n3,4\n', "t, line 3: can't be read .*doubled"),
         (b'a,b\n1,2\n3,"4"5\n', "t, line 3: can't be read .*doubled"),
         (b"a,b\n1,2\n3,\0\n", "t, line 3: a NUL, which no text has"),
-        (b"a,b\n1,2\n3,\xe9\n", "t: can't be read .*utf-8"),
+        (b"a,b\n1,2\n3,\xe9\n", "t, line 3: not UTF-8; .*save it as UTF-8"),
     ],
 )
 def test_what_is_no_table_is_told_by_its_line(tmp_path: Path, data: bytes, why: str) -> None:

@@ -15,6 +15,7 @@ from edgekd.base.errors import DataError, RecipeError
 from edgekd.base.wordpiece import NEEDED
 from edgekd.learn import predictions, taps, train
 from edgekd.learn.data._lazy import Lazy
+from edgekd.learn.data.arrow import Arrow
 from edgekd.learn.data.made_text import MadeText
 from edgekd.learn.data.text import Text
 from edgekd.learn.feed import Feed
@@ -202,9 +203,12 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     save(tmp_path / "x_train.tsv")
     with pytest.raises(DataError, match=r"data\.prefix.*did you mean 'x_train\.tsv'"):
         Text(str(tmp_path)).load()
-    for name, data in (("train.tsv.gz", b"no gzip"), ("train.tsv", b"sentence\tlabel\n\xff\xfe\t1\n")):
+    for name, data, why in (
+        ("train.tsv.gz", b"no gzip", "can't be read"),
+        ("train.tsv", b"sentence\tlabel\n\xff\xfe\t1\n", "not UTF-8"),
+    ):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(DataError, match=f"{name}: can't be read"):
+        with pytest.raises(DataError, match=f"{name}.*: {why}"):
             Text(str(tmp_path)).load()
         if name == "train.tsv.gz":
             (tmp_path / name).unlink()
@@ -290,3 +294,25 @@ def test_made_texts_have_words_of_every_label_that_applies(task: Task) -> None:
     shares = np.array(words) / np.array([len(text.split()) for text in made.train.x])[:, None]
     for c in range(3):
         assert np.corrcoef(shares[:, c], made.train.y[:, c])[0, 1] > 0.3
+
+
+@pytest.mark.parametrize("name", ["d.tsv", "d.csv", "d.tsv.gz", "d.csv.gz"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_texts_that_are_no_utf_8_are_told_to_be_saved_as_such(tmp_path: Path, name: str, lazy: bool) -> None:
+    mark = "\t" if ".tsv" in name else ","
+    lines = f"sentence{mark}label\nfine{mark}1\ncaf\xe9{mark}0\n".encode("latin-1")
+    (tmp_path / name).write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
+    with pytest.raises(DataError, match=rf"{name}, line 3: not UTF-8; found b'\\xe9'; .*Latin-1.*save it as UTF-8"):
+        Text(str(tmp_path / name), vocab=100, lazy=lazy and not name.endswith(".gz")).load()
+
+
+@pytest.mark.parametrize("name", ["d.jsonl", "d.json", "D.Parquet"])
+def test_files_of_another_form_are_told_what_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"text": "a b", "label": 1}\n')
+    with pytest.raises(DataError, match=rf"no file of lines; found '{name}'; allowed: .*\.csv, .*\.tsv"):
+        Text(str(tmp_path / name)).load()
+    if name == "d.jsonl":
+        with pytest.raises(
+            DataError, match=r"no file of such samples; found 'd.jsonl'; allowed: \*\.arrow or \*\.parquet"
+        ):
+            Arrow(str(tmp_path / name), x="text").load()
