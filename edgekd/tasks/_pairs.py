@@ -17,6 +17,10 @@ Index = NDArray[np.int64]
 ANCHOR, POSITIVE, NEGATIVE = 2, 3, 4  # what stands in the place of a score, 0..1, of the samples of a triplet
 TRIPLET_ROLES: Mapping[str, int] = {"anchor": ANCHOR, "positive": POSITIVE, "negative": NEGATIVE}
 
+SCORES = (
+    "a score is no pair: its two samples stand below each other in one input, and the label of both is [pair, score]"
+)
+
 
 class Pairs(NamedTuple):
     """(P,) the numbers of each pair's first and second sample, and its score, 0..1."""
@@ -120,7 +124,9 @@ def of_split(labels: AnyArray, span: tuple[float, float], split: str, at: At) ->
     rows[np.isnan(pair)] = np.nan
     if (alone := first_broken(rows)) is not None:
         count = f"{int((pair == pair[alone]).sum())} of pair {pair[alone]:g}"
-        raise DataError("a pair has two samples", where=at(split, alone), found=count, allowed="2")
+        numbers = pair[~np.isnan(pair)]
+        hint = None if (numbers == np.rint(numbers)).all() else SCORES
+        raise DataError("a pair has two samples", where=at(split, alone), found=count, allowed="2", hint=hint)
     known = np.flatnonzero(~np.isnan(pair))
     rows[known, 0] = np.unique(pair[known], return_inverse=True)[1]
     partners = known[np.argsort(rows[known, 0], kind="stable")].reshape(-1, 2)

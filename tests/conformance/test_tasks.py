@@ -424,6 +424,7 @@ WRONG = [
     (Regression(), [1.0, 2.0], "data: a name for each value; found '3 names'"),
     (CLASSES, np.array([0.5]), "train: sample 0: labels are whole numbers or names"),
     (Embedding(), [[0, 0.5], [0, 0.5], [1, 0.5]], "train: sample 2: a pair has two samples; found '1 of pair 1'"),
+    (Embedding(), [0.5, 0.25, 0.5], "found '1 of pair 0.25'; .*the label of both is \\[pair, score\\]"),
     (Embedding(), [[0, 0.5], [0, 0.5], [0, 0.5]], "train: sample 0: a pair has two samples; found '3 of pair 0'"),
     (Embedding(), [[0, 0.5], [0, 0.75]], "train: sample 1: a pair of two scores; found '0.5 and 0.75'"),
     (Embedding(), [[0, 4.0], [0, 4.0]], r"train: sample 0: a score out of range; found 4.0; .*task.scores"),

@@ -56,7 +56,8 @@ class Gathered(NamedTuple):
 
 def _called(labels: object, name: str, where: str) -> object | None:
     if not isinstance(labels, Mapping):
-        kind, allowed = type(labels).__name__, f"a dict of labels by name, {{{name!r}: y, ...}}"
+        kind = "none" if labels is None else type(labels).__name__
+        allowed = f"a dict of labels by name, {{{name!r}: y, ...}}"
         raise DataError("labels without names", where=where, found=kind, allowed=allowed)
     if name not in labels:
         raise DataError("no labels of that name", where=where, found=name, allowed=[str(key) for key in labels])
@@ -70,6 +71,8 @@ def gathered(given: object, where: str) -> Gathered:
         DataError: not three splits, an iterable that runs only once, or what is no batch.
     """
     parts = _three(given, where)
+    for name, part in parts.items():
+        _check_labels(part, f"{where} ({name})")
     items = {name: _items(part, f"{where} ({name})") for name, part in parts.items()}
     return Gathered(items, frozenset(name for name, part in parts.items() if is_batches(part)))
 
@@ -170,6 +173,18 @@ def _three(given: object, where: str) -> dict[str, object]:
         description = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
         raise DataError("three splits are needed", where=where, found=description, allowed=WANTED)
     return dict(zip(NAMES, given, strict=True))
+
+
+def _check_labels(given: object, where: str) -> None:
+    """Raise DataError where labels of several heads, each of all samples, stand side by side and have no names."""
+    if not isinstance(given, tuple | list) or len(given) != 2 or not is_array(given[0]):
+        return
+    x, labels = given
+    count = tuple(getattr(x, "shape", ()))[:1]
+    parts = labels if isinstance(labels, tuple | list) else ()
+    if len(parts) > 1 and count and all(tuple(getattr(part, "shape", ()))[:1] == count for part in parts):
+        columns, allowed = f"{len(parts)} arrays", "one array; or of several heads {name: y, ...}, a name for each"
+        raise DataError("labels in several arrays without names", where=where, found=columns, allowed=allowed)
 
 
 def _items(given: Any, where: str) -> list[Item]:

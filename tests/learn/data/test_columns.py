@@ -145,6 +145,8 @@ def runs_once() -> Iterator[Any]:
         ({"x": X, "category": Y}, r"without labels the class names are needed; labels are looked for .*labels, label,"),
         ({"x": X, "y": np.full((6, 2), 0.5)}, r"labels are whole numbers.*float64 \(6, 2\).*one-hot.*no labels"),
         ({"x": X, "y": Y[:4]}, r"as many labels as samples"),
+        ((X, (Y, Y)), "labels in several arrays without names; found '2 arrays'; .*several heads"),
+        ((X, [Y, Y, Y]), "labels in several arrays without names; found '3 arrays'"),
         ({"a": X, "b": X[:4], "y": Y}, r"columns of different lengths; found \{'a': 6, 'b': 4\}"),
         (
             [{"x": X, "y": Y}, {"z": X, "y": Y}],
