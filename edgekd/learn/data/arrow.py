@@ -232,11 +232,11 @@ class Arrow(Reading):
             return rows[role].at(i)
 
         labels = {role: self._labels(of, role, task, at) for role, of in rows.items()}
-        labels, told = of_classes(_listed_labels.taken(labels, names, task, at), task)
+        labels, read_as = of_classes(_listed_labels.taken(labels, names, task, at), task)
         for role, y in labels.items():
             check_count(rows[role].columns[0], y, f"data.path ({role}): label", task)
         known = _left_masks.numbered(labels, names or self._names_of(task), task, at, "data.path")
-        return known._replace(notes=(*told, *known.notes))
+        return known._replace(notes=(*read_as, *known.notes))
 
     def _names_of(self, task: Task) -> tuple[str, ...] | None:
         """What several columns of labels are called, or the values of masks; None: as the labels tell."""

@@ -173,7 +173,7 @@ class Npz:
         return name if name in known and name != self._offsets_of(x_name) else ""
 
     def _count(self, arrays: Arrays, name: str) -> int:
-        """How many samples the file has, before ``limit``: what is told of each must be as long."""
+        """How many samples the file has, before ``limit``: what is read_as of each must be as long."""
         return max(0, len(arrays[self._offsets_of(name)]) - 1) if self.offsets else len(arrays[name])
 
     def _images(self, arrays: Arrays, name: str, limit: int | None, seen: Seen) -> AnyArray:
@@ -196,7 +196,7 @@ class Npz:
             labels[split] = arrays[y_name]
             if offsets := self._mask_offsets(x_name, y_name, arrays):
                 labels[split] = _masks.decode(arrays[y_name], arrays[offsets], f"data.{y_name}")
-        labels, told = of_classes(labels, task)  # (N, 1) as Keras and MedMNIST do
+        labels, read_as = of_classes(labels, task)  # (N, 1) as Keras and MedMNIST do
         for split, (x_name, y_name) in keys.items():
             check_count(range(self._count(arrays, x_name)), labels[split], f"data.{y_name}", task)
         if keys and "train" not in keys:
@@ -206,4 +206,4 @@ class Npz:
         known = task.numbered(
             labels, names, lambda split, i: f"data.{keys[split][1]}: sample {i}", f"data.{self.y_train}"
         )
-        return known._replace(notes=(*told, *known.notes))
+        return known._replace(notes=(*read_as, *known.notes))

@@ -210,12 +210,12 @@ class Webdataset(Reading):
             return f"data.path: {rows[role].files[i]}: {rows[role].names[i]}"
 
         labels = {role: self._labels(of, role, task) for role, of in rows.items()}
-        labels, told = of_classes(_listed_labels.taken(labels, names, task, at), task)
+        labels, read_as = of_classes(_listed_labels.taken(labels, names, task, at), task)
         for role, y in labels.items():
             check_count(rows[role].names, y, f"data.path ({role}): label", task)
         names = names or _masks.names_of(self.values, task)
         known = _left_masks.numbered(labels, names, task, at, f"data.path: {Path(self.path).name}")
-        return known._replace(notes=(*told, *known.notes))
+        return known._replace(notes=(*read_as, *known.notes))
 
     def _labels(self, rows: Rows, role: str, task: Task) -> AnyArray:
         """(N,) texts, numbers or lists, as they stand; (N, H, W) masks."""

@@ -191,7 +191,7 @@ BAD: dict[str, tuple[dict[str, Any], Task, dict[str, Any], str]] = {
     "shapes": ({"label": [[[1.0], [2.0, 3.0]]] * COUNT}, Regression(), {}, "labels of several shapes"),
     "a list that is none": ({"label": [[0, None]] * COUNT}, MultiLabel(), {}, "a label in a list that is none"),
     "a row without": ({"label": [[0], None] * (COUNT // 2)}, MultiLabel(), {}, "a row without a label; found 'row 1'"),
-    "lists of one class": ({"label": [[i % 2, 0] for i in range(COUNT)]}, Classification(), {}, "as many labels as"),
+    "lists of one class": ({"label": [[i % 2, 0] for i in range(COUNT)]}, Classification(), {}, "rows of labels, and"),
     "words": ({"label": ["a"] * COUNT, "b": [1] * COUNT}, Regression(), {"label": ("b", "label")}, "not of numbers"),
     "tags without names": ({"label": [[0] * 6] * COUNT}, Tagging(), {}, "tag"),
     "tags of other words": ({"label": [["O", "B-a"]] * COUNT}, Tagging(), {}, "row 0: another number of tags"),
