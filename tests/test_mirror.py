@@ -167,7 +167,7 @@ TESTED_ELSEWHERE = {
     "teachers/_given.py": "tests/teachers/test_callable.py: what a function gives, and what is kept of it",
     "teachers/_journal.py": "tests/teachers/test_callable.py: what is kept over kills",
     **dict.fromkeys(
-        [f"teachers/_{name}.py" for name in ("classes", "columns", "forms", "matching", "parquet")],
+        [f"teachers/_{name}.py" for name in ("best", "classes", "columns", "forms", "matching", "parquet")],
         "tests/teachers/test_recorded.py: every form of file and of answer, read as one kind",
     ),
     "teachers/_runtime.py": "tests/teachers/test_onnx.py: a file as a network",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,13 @@ from edgekd.teachers._base import first
 from edgekd.teachers._columns import Column, Columns
 
 SKIPS = 'teacher.model.unknown = "skip" takes such labels for no answer'
+
+
+class Naming(NamedTuple):
+    """The number of the class that each column is of, by its name; and what the user is to know of how it was told."""
+
+    columns: dict[str, int]
+    note: str = ""
 
 
 @dataclass
@@ -36,16 +43,39 @@ class Classes:
 
     def __post_init__(self) -> None:
         self._numbers = {same_name(name): i for i, name in enumerate(self.names)}
+        self._folded = [_folded(name) for name in self.names]
         self._as_written: dict[str, int] = {}  # names that were asked for
         self._counts = not any(name.isascii() and name.isdigit() for name in self._numbers)
 
     def index(self, name: object) -> int | None:
         """The number of a class by its name; None: there is none of it."""
-        text = str(name)
+        text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
         number = self._as_written.get(text)
         if number is None and (number := self._numbers.get(same_name(text))) is not None:
             self._as_written[text] = number
         return number
+
+    def is_in(self, name: str) -> bool:
+        """Whether a column's name holds that of a class, in whatever case: it may be that class's."""
+        text = _folded(name)
+        return self.index(name) is not None or any(one in text for one in self._folded)
+
+    def of_columns(self, names: Sequence[str]) -> Naming:
+        """Which class each of some columns is of: by its name; where none is, by what stands before or behind the names
+        of all classes (``prob_cat``, ``prob_dog``), in whatever case.
+        """
+        exact = {name: number for name in names if (number := self.index(name)) is not None}
+        columns = {_folded(name): name for name in names}
+        if exact or not self._folded or len({*self._folded}) < len(self.names):
+            return Naming(exact)
+        longest = max(self._folded, key=len)
+        affixes = {(name[:at], name[at + len(longest) :]) for name in columns for at in _places(longest, name)}
+        fits = [one for one in affixes if all(one[0] + text + one[1] in columns for text in self._folded)]
+        if len(fits) != 1:
+            return Naming({})
+        before, behind = fits[0]
+        known = {columns[before + text + behind]: i for i, text in enumerate(self._folded)}
+        return Naming(known, f"{next(iter(known))!r} is read as class {self.names[0]!r}, and the others likewise")
 
     def number(self, label: object) -> int | None:
         """The number of a label: by name; a whole number where no class is called by one, too."""
@@ -141,3 +171,12 @@ def _is_no_label(label: object) -> bool:
     if isinstance(label, int | np.integer) and not isinstance(label, bool):
         return int(label) < 0
     return label is None or label == "" or (isinstance(label, float) and label != label)
+
+
+def _folded(name: str) -> str:
+    return same_name(name).casefold()
+
+
+def _places(text: str, name: str) -> list[int]:
+    """Where a text stands in a name."""
+    return [at for at in range(len(name) - len(text) + 1) if name.startswith(text, at)]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, RecipeError
-from edgekd.learn.data import ROLES, file_text, read_arrays
+from edgekd.learn.data import ROLES, check_delimiter, file_text, read_arrays
 from edgekd.teachers import _parquet
 from edgekd.teachers._cells import Cells, Holds
 
@@ -143,6 +143,7 @@ def _separated(delimiter: str) -> Read:
                 header = next(filter(None, reader), None)
                 if header is None:
                     raise DataError("an empty file", where=where)
+                check_delimiter(header, f"{where}, line {reader.line_num}", delimiter, (".csv", ".tsv"))
                 columns, lines, wrong = [Cells(holds(name)) for name in header], array("q"), _twice(header, where)
                 rows: list[list[str]] = []
                 for row in filter(None, reader):

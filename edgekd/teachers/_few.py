@@ -131,12 +131,12 @@ def slack(count: int | NDArray[np.int64]) -> NDArray[np.float64]:
     return np.clip(ROUNDED * np.asarray(count) + 1e-6, SLACK, MOST_SLACK)
 
 
-def refuse(bad: NDArray[np.bool_], total: Numbers, columns: Columns) -> None:
+def refuse(bad: NDArray[np.bool_], total: Numbers, columns: Columns, hint: str | None = None) -> None:
     """Raise DataError where some rows are bad; names the first five, and their sums."""
     if bad.any():
         rows = np.flatnonzero(bad)
         sums = first(f"{columns.place(int(i)).removeprefix(f'{columns.where}, ')}: {total[i]:.4g}" for i in rows)
-        raise DataError("shares that are none, or don't sum to 1", where=columns.where, found=sums)
+        raise DataError("shares that are none, or don't sum to 1", where=columns.where, found=sums, hint=hint)
 
 
 def log(shares: Numbers) -> Logits:

@@ -15,24 +15,29 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.answers import Answers, blocks
+from edgekd.learn.answers import Answers
 from edgekd.learn.sparse_answers import Sparse
 from edgekd.tasks import CLASSES, Task
-from edgekd.teachers import _links
+from edgekd.teachers import _links, _scores
 from edgekd.teachers._base import first
+from edgekd.teachers._best import Best, are_lists, best, by_label, numbered
 from edgekd.teachers._cells import Cells, Holds, Numbers, is_empty
-from edgekd.teachers._classes import Classes
+from edgekd.teachers._classes import Classes, Naming
 from edgekd.teachers._columns import Column, Columns
-from edgekd.teachers._few import SLACK, Few, log, refuse, slack, spread, votes
+from edgekd.teachers._few import Few, spread, votes
 from edgekd.teachers._mapped import of_array
+from edgekd.teachers._scores import Unit
 
 Form = Literal["", "logits", "probabilities", "log_probabilities", "labels", "top"]
 SCORES = ("logits", "probabilities", "log_probabilities")
 NUMBERS_OF = (*SCORES, "top", "top_probabilities", "top_log_probabilities")  # columns of rows or tables of numbers
+COMMA = re.compile(r"\s*[+-]?\d+,\d*\s*")
 _NUMBERED = re.compile(r"(label|probability|log_probability|logprob)_\d+")
 FORMS = (*SCORES, "labels", "top")
 BY_CLASS = "a column for each class"
+LISTS = ("scores", "predictions", "outputs")  # what lists of {"label": ..., "score": ...} may be called
 Rows = NDArray[np.float32]
 
 
@@ -57,6 +62,7 @@ class Reader:
         smoothing: of labels and votes, the share that is spread over all classes.
         ignored: columns that are none of a class; the id's is one.
         task: what the numbers are.
+        is_exact: probabilities are such, and neither percentages nor votes.
     """
 
     classes: Classes
@@ -64,6 +70,7 @@ class Reader:
     smoothing: float = 0.0
     ignored: tuple[str, ...] = ()
     task: Task = CLASSES
+    is_exact: bool = False
 
     def read(self, columns: Columns) -> Read:
         """The answers of a file.
@@ -84,7 +91,8 @@ class Reader:
         kind = next(iter(kinds))
         _links.check_form(self.form if kind == BY_CLASS and self.form else kind, self.task, columns.where)
         read = kinds[kind]()
-        return read._replace(form=read.form or kind)
+        note = f"{columns.where}: {read.note}" if read.note else None
+        return read._replace(form=read.form or kind, note=note)
 
     def holds(self, name: str) -> Holds:
         """What is read of a table's column of this name."""
@@ -92,7 +100,9 @@ class Reader:
             return "rows"
         if name in ("label", "labels", "top_labels") or _NUMBERED.fullmatch(name):
             return "cells"
-        return "nothing" if self.classes.index(name) is None else "numbers"
+        if name in LISTS:
+            return "cells"
+        return "numbers" if self.classes.is_in(name) else "nothing"
 
     def kinds(self, columns: Columns) -> list[str]:
         """What there is to read in a file, what says most first: forms, or ``BY_CLASS``.
@@ -111,13 +121,17 @@ class Reader:
         kinds: dict[str, Callable[[], Read]] = {}
         for name in SCORES:
             if name in names:
-                kinds[name] = lambda name=name: Read(self._whole(columns, name))  # type: ignore[misc]
-        if (best := _best(columns)) is not None:
-            kinds["top"] = lambda: Read(self._top(columns, best))
-        elif labels := [name for name in ("label", "labels") if name in names] or _numbered(names, "label"):
+                kinds[name] = lambda name=name: self._whole(columns, name)  # type: ignore[misc]
+        for name in LISTS:
+            if "probabilities" not in kinds and name in names and are_lists(names[name]):
+                kinds["probabilities"] = lambda name=name: self._whole(columns, name, "probabilities")  # type: ignore[misc]
+        if (top := best(columns)) is not None:
+            kinds["top"] = lambda: Read(self._top(columns, top))
+        elif labels := [name for name in ("label", "labels") if name in names] or numbered(names, "label"):
             kinds["labels"] = lambda: Read(self._votes(columns, labels))
-        if any(self.classes.index(name) is not None for name in self._free(columns)):
-            kinds[BY_CLASS] = lambda: self._by_class(columns)
+        naming = self.classes.of_columns(self._free(columns))
+        if naming.columns and (not naming.note or not kinds):  # names that are but alike count where nothing else does
+            kinds[BY_CLASS] = lambda: self._by_class(columns, naming)
         return kinds
 
     def _free(self, columns: Columns) -> list[str]:
@@ -127,54 +141,79 @@ class Reader:
         allowed = "a column for each class; or logits, probabilities, log_probabilities, label, labels, top"
         wanted = f"no answers of the form {self.form!r} in it" if self.form else "no answers in it"
         hint = f"the classes are {first(self.classes.names)}"
+        for name in self._free(columns):
+            shape = getattr(columns.values[name], "shape", None) or ()
+            if not self.form and shape[1:] == (len(self.classes.names),):
+                hint = f"{name!r} holds a number for each class: call it probabilities or logits"
         return DataError(wanted, where=columns.where, found=first(columns.values), allowed=allowed, hint=hint)
 
-    def _by_class(self, columns: Columns) -> Read:
-        """Of a column for each class: shares where every row sums to 1, else logits, unless the recipe says it."""
-        indices = {name: self.classes.index(name) for name in self._free(columns)}
-        absent = [name for i, name in enumerate(self.classes.names) if i not in indices.values()]
+    def _by_class(self, columns: Columns, naming: Naming) -> Read:
+        """Of a column for each class: shares where rows sum to 1 or 100, else logits, unless the recipe says it."""
+        absent = [name for i, name in enumerate(self.classes.names) if i not in naming.columns.values()]
         if absent:
-            raise DataError("no column of a class", where=columns.where, found=first(absent), allowed=first(indices))
-        others = {name for name, index in indices.items() if index is None}
-        if odd := [name for name in columns.values if name in others and _is_numeric(columns.values[name])]:
+            allowed = first(self._free(columns))
+            raise DataError("no column of a class", where=columns.where, found=first(absent), allowed=allowed)
+        others = [name for name in self._free(columns) if name not in naming.columns]
+        if odd := [name for name in others if _is_numeric(columns.values[name])]:
             hint = "teacher.model.ignore leaves columns out that are none"
-            allowed = first(self.classes.names)
-            raise DataError(
-                "columns of no class of the data", where=columns.where, found=first(odd), allowed=allowed, hint=hint
-            )
-        ordered = {index: name for name, index in indices.items() if index is not None}
-        table = _table([_numbers(columns, ordered[i]) for i in range(len(self.classes.names))])
-        form, note = self.form, None
-        if form not in SCORES:
-            form, why = _guessed(table, self.task)
-            note = f"{columns.where}: read as {form}, as {why}; teacher.model.form says otherwise" if why else None
-        read = functools.partial(_logits, form=form, columns=columns, task=self.task)
-        return Read(of_array(table, np.arange(table.shape[1]), read, columns.where), note, form)
+            hint = f"pandas writes one for its index: to_csv(..., index=False); {hint}" if "" in odd else hint
+            what, allowed = "columns of no class of the data", first(self.classes.names)
+            raise DataError(what, where=columns.where, found=first(odd), allowed=allowed, hint=hint)
+        by_number = {number: name for name, number in naming.columns.items()}
+        table = _table([_numbers(columns, by_number[i]) for i in range(len(self.classes.names))])
+        order, notes = np.arange(len(self.classes.names)), [naming.note] if naming.note else []
+        if self.form in SCORES:
+            read = self._read(table, order, self.form, columns)
+        else:
+            unit, why = _scores.guessed(table, self.task, columns.where)
+            notes += [f"read as {unit}, as {why}; teacher.model.form says otherwise"] if why else []
+            read = self._read(table, order, "logits" if unit == "logits" else "probabilities", columns, unit)
+        notes += [read.note] if read.note else []
+        return read._replace(note="; ".join(notes) or None)
 
-    def _whole(self, columns: Columns, name: str) -> Answers:
+    def _whole(self, columns: Columns, column: str, form: str = "") -> Read:
         """Of one column, a row of numbers a sample, in the classes' order or by name."""
-        values, names = columns.values[name], columns.classes
-        read = functools.partial(_logits, form=name, columns=columns, task=self.task)
+        values, names, name = columns.values[column], columns.classes, form or column
         if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "fiu":
-            order = self.classes.order(values.shape[1], names, columns.where)
-            return of_array(values, order, read, columns.where)
+            return self._read(values, self.classes.order(values.shape[1], names, columns.where), name, columns)
         if isinstance(values, np.ndarray) and values.dtype.kind != "O":
             shape = f"{values.dtype} {values.shape}"
-            raise DataError("not (samples, classes)", where=f"{columns.where}: {name}", found=shape)
+            raise DataError("not (samples, classes)", where=f"{columns.where}: {column}", found=shape)
         if isinstance(values, Cells) and (size := values.shape) is not None and len(size) == 2:
-            order, rows_of = self.classes.order(size[1], names, columns.place(0)), Numbers(size, values.numbers)
-            return of_array(rows_of, order, read, columns.where)
+            order = self.classes.order(size[1], names, columns.place(0))
+            return self._read(Numbers(size, values.numbers), order, name, columns)
+        values = by_label(values)
         rows = ((self._named(value, names, columns.place(i)), value) for i, value in enumerate(values))
         count, is_of_shares = len(self.classes.names), name != "logits" and self.task.exclusive
         if is_of_shares and any(isinstance(value, Mapping) and 0 < len(value) < count for value in values):
-            return self._spread(Few.of((row for row, _ in rows), count), columns, name == "log_probabilities")
+            return Read(self._spread(Few.of((row for row, _ in rows), count), columns, name == "log_probabilities"))
         table, partial = np.full((len(values), count), np.nan), False
         for i, ((classes, numbers), value) in enumerate(rows):
             table[i, list(classes)] = numbers
             partial = partial or (isinstance(value, Mapping) and len(classes) < max(len(value), count))
         if partial and is_of_shares:
-            return self._spread(Few.of_table(table), columns, name == "log_probabilities")
-        return of_array(table, np.arange(count), read, columns.where)
+            return Read(self._spread(Few.of_table(table), columns, name == "log_probabilities"))
+        return self._read(table, np.arange(count), name, columns)
+
+    def _read(
+        self,
+        values: AnyArray | Numbers,
+        order: NDArray[np.int64],
+        form: str,
+        columns: Columns,
+        unit: Unit | None = None,
+    ) -> Read:
+        """(N, C) numbers of a form, of which each class has a column; ``unit``: what they are, where it is known."""
+
+        def ordered(rows: slice) -> NDArray[np.float64]:
+            return np.asarray(values[rows])[:, order].astype(np.float64)
+
+        note = None
+        if unit is None:
+            unit = _scores.unit(form, Numbers((len(values), len(order)), ordered), self.task, self.is_exact)
+            note = _scores.SAYS.get(unit)
+        read = functools.partial(_scores.logits, form=unit, columns=columns, task=self.task)
+        return Read(of_array(values, order, read, columns.where), note, form)
 
     def _named(self, value: object, names: Column | None, place: str) -> tuple[Sequence[int], Sequence[float]]:
         """The classes that a cell has numbers of, and these; none of an empty cell."""
@@ -199,11 +238,11 @@ class Reader:
         rows, classes = (np.concatenate(parts) for parts in zip(*labelled, strict=True))
         return votes(rows, classes, (len(columns), len(self.classes.names)), self.smoothing)
 
-    def _top(self, columns: Columns, best: Best) -> Sparse:
+    def _top(self, columns: Columns, top: Best) -> Sparse:
         """The best few of each sample; what they leave is spread over the other classes."""
 
         def row(i: int) -> tuple[Sequence[int], Sequence[float]]:
-            labels, values = best.of(i)
+            labels, values = top.of(i)
             indices = self.classes.indices(labels, columns.place(i))
             return list(indices), [_number(values[k], columns.place(i)) for k in indices.values()]
 
@@ -211,83 +250,8 @@ class Reader:
         largest = np.full(len(columns), -np.inf)
         np.maximum.at(largest, few.rows, few.values)
         # A share of the best can't be 0, but its logarithm is where it is all.
-        are_logs = best.logs or few.values.min(initial=0.0) < 0 or (best.logs is None and (largest == 0).any())
+        are_logs = top.logs or few.values.min(initial=0.0) < 0 or (top.logs is None and (largest == 0).any())
         return self._spread(few, columns, bool(are_logs))
-
-
-class Best(NamedTuple):
-    """How the best few labels of a row, and their numbers, are read; whether these are logarithms (None: not said)."""
-
-    of: Callable[[int], tuple[list[object], list[object]]]
-    logs: bool | None = None
-
-
-def _best(columns: Columns) -> Best | None:
-    """How the best few labels of a row, and their shares or the logarithms of these, are read; None: none are there."""
-    values, shares = columns.values, ("probabilities", "log_probabilities")
-    if "top" in values:
-        return Best(lambda i: _pairs(values["top"][i], columns.place(i)))
-    if "top_labels" in values:
-        known = [f"top_{name}" for name in shares if f"top_{name}" in values]
-        if not known:
-            raise DataError(
-                "top_labels alone", where=columns.where, allowed="top_probabilities or top_log_probabilities"
-            )
-        labels_of, of = _in_memory(values["top_labels"]), _in_memory(values[known[0]])
-        return Best(lambda i: _filled(_listed(labels_of[i]), _listed(of[i]), columns.place(i)), "log_" in known[0])
-    labels = _numbered(values, "label")
-    for name in ("probability", "log_probability", "logprob"):
-        if labels and (numbers := _numbered(values, name)):
-
-            def numbered(i: int, numbers: Sequence[str] = numbers) -> tuple[list[object], list[object]]:
-                return _filled(
-                    [values[one][i] for one in labels], [values[one][i] for one in numbers], columns.place(i)
-                )
-
-            return Best(numbered, name.startswith("log"))
-    return None
-
-
-def _in_memory(values: Column) -> Column:
-    """A column of which each row is asked for: slow where it is mapped from a file."""
-    return np.array(values) if isinstance(values, np.memmap) else values
-
-
-def _numbered(names: Mapping[str, Column], name: str) -> list[str]:
-    """``label_1``, ``label_2`` and so on, as far as they go."""
-    numbered: list[str] = []
-    while f"{name}_{len(numbered) + 1}" in names:
-        numbered.append(f"{name}_{len(numbered) + 1}")
-    return numbered
-
-
-def _pairs(value: object, place: str) -> tuple[list[object], list[object]]:
-    if value is None or value == "":
-        return [], []
-    if isinstance(value, Mapping):
-        return list(value), list(value.values())
-    pairs = [list(pair) for pair in value] if isinstance(value, Sequence) and not isinstance(value, str) else [[]]
-    if any(len(pair) != 2 for pair in pairs):
-        raise DataError("no labels with shares", where=place, found=value, allowed="[[label, share], ...], or a table")
-    return [label for label, _ in pairs], [share for _, share in pairs]
-
-
-def _filled(labels: list[object], values: list[object], place: str) -> tuple[list[object], list[object]]:
-    """Labels and their shares, without those that are empty."""
-    if len(labels) != len(values):
-        raise DataError(
-            "another number of shares than of labels", where=place, found=len(values), allowed=str(len(labels))
-        )
-    pairs = [pair for pair in zip(labels, values, strict=True) if not is_empty(pair[0])]
-    return [label for label, _ in pairs], [value for _, value in pairs]
-
-
-def _listed(value: object) -> list[object]:
-    if isinstance(value, np.ndarray):
-        return list(value.tolist())
-    return (
-        [] if value is None else list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    )
 
 
 def _number(value: object, place: str) -> float:
@@ -295,10 +259,13 @@ def _number(value: object, place: str) -> float:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float | str | np.number):
         raise DataError("not a number", where=place, found=value)
+    percentage = value.rstrip().removesuffix("%") if isinstance(value, str) and "%" in value else None
     try:
-        return float(value)
+        return float(value) if percentage is None else float(percentage) / 100
     except (ValueError, OverflowError) as err:
-        raise DataError("not a number", where=place, found=value) from err
+        has_comma = isinstance(value, str) and COMMA.fullmatch(value)
+        hint = "a point stands before decimals, and no comma" if has_comma else None
+        raise DataError("not a number", where=place, found=value, hint=hint) from err
 
 
 def _numbers(columns: Columns, name: str) -> NDArray[np.float64] | Cells:
@@ -332,41 +299,3 @@ def _table(columns: Sequence[NDArray[np.float64] | Cells]) -> Numbers:
         return np.stack(parts, axis=1)
 
     return Numbers((len(columns[0]), len(columns)), rows_of)
-
-
-def _guessed(table: Numbers, task: Task) -> tuple[Form, str]:
-    """The form of (N, K) numbers of which nobody said it, and why; of values there is but one."""
-    if task.link == "":
-        return "logits", ""
-    are_shares, count = True, 0
-    for block in blocks(table.shape):
-        rows = table[block]
-        rows = rows[~np.isnan(rows).any(axis=1)]
-        sums = np.abs(rows.sum(1) - 1) <= slack(rows.shape[1]) if task.exclusive else rows <= 1
-        are_shares, count = are_shares and bool((rows >= 0).all() and sums.all()), count + len(rows)
-    reason = "all rows sum to 1" if task.exclusive else "all lie in 0..1"
-    return ("probabilities", reason) if are_shares and count else ("logits", f"not {reason}")
-
-
-def _logits(table: NDArray[np.float64], form: str, columns: Columns, task: Task) -> Rows:
-    """(N, K) numbers of a form as logits.
-
-    Raises:
-        DataError: a row is filled in part; shares that are none, or of classes do not sum to 1.
-    """
-    empty = np.isnan(table)
-    if (part := np.flatnonzero(empty.any(axis=1) & ~empty.all(axis=1))).size:
-        places = first(columns.place(int(i)).removeprefix(f"{columns.where}, ") for i in part)
-        raise DataError("rows without a number for some class", where=columns.where, found=places)
-    known = ~empty[:, 0]
-    if not np.isfinite(table[known]).all() and form != "log_probabilities":
-        bad = np.flatnonzero(np.isinf(table).any(axis=1))
-        raise DataError("not finite", where=columns.place(int(bad[0])), found=f"Inf, in {len(bad):,} rows")
-    if form == "logits":
-        return table.astype(np.float32)
-    shares = np.exp(table) if form == "log_probabilities" else table
-    if not task.exclusive:
-        return _links.of_probabilities(shares, task, columns)
-    total = shares.sum(axis=1)
-    refuse(known & ((shares < -SLACK).any(axis=1) | (np.abs(total - 1) > slack(shares.shape[1]))), total, columns)
-    return log(shares)

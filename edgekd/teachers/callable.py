@@ -106,7 +106,7 @@ class Callable:
 
     def answers(self, asked: Asked) -> AnswerSource:
         """See ``AnswersKind``; what it will cost is noted."""
-        check_unknown(self.unknown, asked)
+        check_unknown(self.unknown, asked.task, asked.where)
         check_form(self.form, asked.task, f"{asked.where}.form")  # before anything is paid
         where = f"{asked.where}.function"
         function = plugins.load_object(self.function, where)
@@ -306,11 +306,11 @@ class AskedAnswers:
         if all(answer is None for answer in answers):
             return np.full((len(answers), len(self.asked.classes)), np.nan, np.float32)
         classes = Classes(self.asked.classes, self.asked.columns, kind.unknown)
-        reader = Reader(classes, kind.form, kind.smoothing, (), self.asked.task)
+        reader = Reader(classes, kind.form, kind.smoothing, (), self.asked.task, is_exact=True)
         try:
             return whole(reader.read(Columns({kind.form: column(answers)}, where)).logits)
         except DataError as err:
-            err.hint = err.hint or READ_ANEW
+            err.hint = "; ".join(filter(None, (err.hint, READ_ANEW)))
             raise
 
     def _digests(self, split: str, view: int | None = None) -> list[bytes]:

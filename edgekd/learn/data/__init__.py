@@ -17,8 +17,8 @@ from edgekd.learn.data._lazy import Lazy, ahead
 from edgekd.learn.data._left_masks import labels_in_parts
 from edgekd.learn.data._outside import without
 from edgekd.learn.data._split import ROLES
+from edgekd.learn.data._table_files import check_delimiter, header_of
 from edgekd.learn.data._table_files import columns_of as cells_of_table
-from edgekd.learn.data._table_files import header_of
 from edgekd.learn.data._tokenizer import read as read_vocabulary
 from edgekd.tasks import same_name
 
@@ -33,6 +33,7 @@ __all__ = [
     "Split",
     "ahead",
     "cells_of_table",
+    "check_delimiter",
     "file_content",
     "file_size",
     "file_text",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Cells:
         places: (N,) what an error calls each row: the number of its line from 1, or of its row from 0 in Parquet.
         counts: what ``places`` counts, ``line`` or ``row``.
         left: where the rows lie, of which the other columns are left in the file; None: nothing is left there.
+        header: the names of all columns of the file.
     """
 
     file: str
@@ -43,6 +44,7 @@ class Cells:
     places: NDArray[np.int64]
     counts: str
     left: Left | None = None
+    header: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.places)
@@ -56,7 +58,7 @@ class Cells:
         order = index.tolist()
         columns = {name: [texts[i] for i in order] for name, texts in self.columns.items()}
         left = None if self.left is None else self.left.some(index)
-        return Cells(self.file, columns, self.places[index], self.counts, left)
+        return Cells(self.file, columns, self.places[index], self.counts, left, self.header)
 
     @property
     def names(self) -> Sequence[str]:
@@ -164,7 +166,7 @@ def _of_texts(path: Path, delimiter: str, choose: Choose, where: str, *, leave: 
             texts.append(sys.intern(cells[column].strip()))
     left = Left(str(path), stamp, delimiter, header, np.array(starts, np.int64), np.array(sizes, np.int32))
     by_name = dict(zip(names, columns, strict=True))
-    return Cells(path.name, by_name, np.array(places, np.int64), "line", left if leave else None)
+    return Cells(path.name, by_name, np.array(places, np.int64), "line", left if leave else None, header)
 
 
 def _of_json_lines(path: Path, choose: Choose, where: str) -> Cells:
@@ -189,7 +191,7 @@ def _of_json_lines(path: Path, choose: Choose, where: str) -> Cells:
         name: [_text(row.get(name), f"{where}, line {at}: {name}") for row, at in zip(rows, places, strict=True)]
         for name in names
     }
-    return Cells(path.name, columns, np.array(places, np.int64), "line")
+    return Cells(path.name, columns, np.array(places, np.int64), "line", header=header)
 
 
 def _check_header(header: list[str], where: str, delimiter: str) -> None:
@@ -203,9 +205,14 @@ def _check_header(header: list[str], where: str, delimiter: str) -> None:
         if name in seen:
             raise DataError("two columns of this name", where=where, found=name)
         seen.add(name)
+    check_delimiter(header, where, delimiter, DELIMITERS)
+
+
+def check_delimiter(header: Sequence[str], where: str, delimiter: str, endings: Iterable[str]) -> None:
+    """Raise DataError where a header is one column alone, in which another mark than the delimiter parts names."""
     others = {",": "comma", "\t": "tab", ";": "semicolon"}
     if len(header) == 1 and (parted := [word for char, word in others.items() if char in header[0]]):
-        allowed = f"a {others[delimiter]}, as the file's name says: {', '.join(DELIMITERS)}"
+        allowed = f"a {others[delimiter]}, as the file's name says: {', '.join(endings)}"
         raise DataError("one column alone, with another mark inside", where=where, found=parted[0], allowed=allowed)
 
 
@@ -221,7 +228,7 @@ def _of_parquet(path: Path, choose: Choose, where: str) -> Cells:
             values = batch.column(batch.schema.get_field_index(name)).to_pylist()
             texts.extend(_text(value, f"{where}, row {row + i}: {name}") for i, value in enumerate(values))
         row += len(batch)
-    return Cells(path.name, columns, np.arange(row), "row")
+    return Cells(path.name, columns, np.arange(row), "row", header=header)
 
 
 def _text(value: object, where: str) -> str:
