@@ -103,5 +103,7 @@ def explain_losses(
 def describe(request: BuildRequest, objects: Objects | None = None) -> Plan:
     """The plan of a build request as plain data, everything resolved and checked; nothing is trained."""
     workspace = running.checked(request, objects or Objects())
+    with reading(request.file):
+        running.check_teachers(workspace)
     besides = list(loss_ablation.steps_of(workspace).values()) if request.explain else []
     return plan_rows.describe(request, workspace, besides)

@@ -86,6 +86,13 @@ def checked(request: BuildRequest, objects: Objects) -> Workspace:
     return workspace
 
 
+def check_teachers(workspace: Workspace) -> None:
+    """Open the teachers that are read and not trained, as a build does before it asks them: do they take the data?"""
+    for name in workspace.recipe.ensemble:
+        if name not in workspace.sources and workspace.plan.get(name, TeachStep).schedule is None:
+            workspace.untrained(name)
+
+
 def train_all(workspace: Workspace) -> tuple[dict[str, Trained], TeacherOutputs]:
     """Every trained step of the plan, in the order of the tree."""
     plan = workspace.plan

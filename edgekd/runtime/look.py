@@ -112,7 +112,9 @@ class _Look:
                 else:
                     self.walk(inner, value, body, inside)
             elif kind == "tensor" and (number == EXTERNAL or (number == LOCATION and value != 0)):
-                raise IntegrityError("weights in another file", where=self.where, allowed="weights in the model itself")
+                hint = 'onnx.save(onnx.load("model.onnx"), "whole.onnx") puts them in'
+                allowed = "weights in the model itself"
+                raise IntegrityError("weights in another file", where=self.where, allowed=allowed, hint=hint)
             elif kind == "model" and number == TRAINING:
                 raise IntegrityError("a model that trains", where=self.where)
             elif number == OVERLOAD.get(kind) and value:

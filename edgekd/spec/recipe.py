@@ -369,7 +369,7 @@ def _apply(table: Table, setting: str) -> None:
     elif isinstance(place, dict):
         place[parts[-1]] = value
     else:
-        raise UsageError(f"{key!r} leads into a plain value", where="--set", found=setting)
+        raise _plain(place, parts[-1], key, setting)
 
 
 def _step(place: object, part: str, key: str) -> object:
@@ -377,7 +377,14 @@ def _step(place: object, part: str, key: str) -> object:
         return place[_index(place, part, key)]
     if isinstance(place, dict):
         return place.setdefault(part, {})
-    raise UsageError(f"{key!r} leads into a plain value", where="--set", found=part)
+    raise _plain(place, part, key, part)
+
+
+def _plain(place: object, part: str, key: str, shown: str) -> UsageError:
+    """The error of a key below a plain value; a name may stand in a table of its own, as its ``kind``."""
+    above = key.removesuffix(f".{part}")
+    hint = f"--set '{above}={{kind=\"{place}\", {part}=...}}'" if isinstance(place, str) and "." not in above else None
+    return UsageError(f"{key!r} leads into a plain value", where="--set", found=shown, hint=hint)
 
 
 def _index(place: list[object], part: str, key: str) -> int:

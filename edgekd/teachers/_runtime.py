@@ -149,13 +149,18 @@ def _check_shape(port: Port, spec: Spec, where: str) -> None:
     too_long = spec.longest is not None and any(a is not None and a < spec.longest for a, b in sizes if b is None)
     if fits and not too_long:
         return
+    hint = "teacher.preprocess says how its inputs are made"
+    if np.dtype(port.dtype).kind in "iub" and spec.dtype == "float32":
+        hint = "teacher.preprocess = [] gives it the samples as they are"
+    elif len(port.shape) == len(spec.shape) == 4 and port.shape[3] == spec.shape[1]:
+        hint = "teacher.preprocess without the op layout leaves channels last"
     given = f"{describe(spec.shape)}, up to {spec.longest} tokens" if spec.longest else describe(spec.shape)
     raise RecipeError(
         "takes inputs of another shape",
         where=f"{where}: {port.name}",
         found=f"the data gives {given}",
         allowed=describe(port.shape),
-        hint="data.length shortens texts" if too_long and fits else "teacher.preprocess says how its inputs are made",
+        hint="data.length shortens texts" if too_long and fits else hint,
     )
 
 
