@@ -82,11 +82,11 @@ class AnswersKind(Protocol):
         """
 
 
-def check_unknown(unknown: str, asked: Asked) -> None:
+def check_unknown(unknown: str, task: Task, where: str) -> None:
     """Raise RecipeError where labels of no name are to be passed over, and a row of labels would be another then."""
-    if unknown == "skip" and not asked.task.exclusive:
+    if unknown == "skip" and not task.exclusive:
         allowed = "error: without one of its labels an answer is another"
-        raise RecipeError("no classes to pass over", where=f"{asked.where}.unknown", found=unknown, allowed=allowed)
+        raise RecipeError("no classes to pass over", where=f"{where}.unknown", found=unknown, allowed=allowed)
 
 
 def first(values: Iterable[object]) -> str:

@@ -20,16 +20,22 @@ from edgekd.tasks import CLASSES, Task
 from edgekd.teachers import _few, _links
 from edgekd.teachers._base import first
 from edgekd.teachers._forms import Rows
+from edgekd.teachers._ids import id_column, renamed
 
 How = Literal["error", "skip"]
 
 
 class Part(NamedTuple):
-    """The answers of a file: (N, K) logits, and what the sample of each is called; None: they stand in its order."""
+    """The answers of a file: (N, K) logits, and what the sample of each is called; None: they stand in its order.
+
+    ``id``: the column that says it; ``columns``: all that the file has.
+    """
 
     logits: Answers
     ids: Sequence[str] | None
     where: str
+    id: str = ""
+    columns: Sequence[str] = ()
 
 
 class Matched(NamedTuple):
@@ -69,7 +75,7 @@ class Matcher:
         self._check_twice(names)
         answers, rows_by_name, count = list[Answers](), dict[str, int](), 0
         for split, part in parts.items():
-            ids = self._in_order(split, part) if part.ids is None else part.ids
+            ids = self._in_order(split, part) if part.ids is None else self._named(part, names, note)
             has_answer = have_answer(part.logits)
             first_rows, several = _rows_by_id(ids, has_answer)
             means = _means(part.logits, list(several.values()), part.where, note, self.task) if several else None
@@ -78,14 +84,41 @@ class Matcher:
             answers += [part.logits] if means is None else [part.logits, means]
             count = sum(map(len, answers))
             if self.extra == "error" and (odd := [one for one in first_rows if one not in known]):
-                hint = 'teacher.model.extra = "skip" passes over them'
-                allowed = f"such as {first(name for of in names.values() for name in of)}"
-                raise DataError("ids of no sample", where=part.where, found=first(odd), allowed=allowed, hint=hint)
+                raise self._unknown(part, odd, names, 'teacher.model.extra = "skip" passes over them')
         absent = [name for of in names.values() for name in of if name not in rows_by_name]
         if absent and (self.missing == "error" or len(absent) == len(known)):
-            hint = 'teacher.model.missing = "skip" lets these be taught by labels alone'
+            skips = 'teacher.model.missing = "skip" lets these be taught by labels alone'
+            hint = skips if len(absent) < len(known) else None
             raise DataError("samples without an answer", where=self.where, found=first(absent), hint=hint)
         return Matched(answers, rows_by_name)
+
+    def _named(self, part: Part, names: Mapping[str, list[str]], note: Callable[[str], None]) -> list[str]:
+        """The ids of a file as the samples are called.
+
+        Raises:
+            DataError: samples are counted, though a column of the data seems to call them; or no id is a sample's.
+        """
+        ids = list(part.ids or ())
+        if any(part.id in split.columns for split in self.splits.values()):
+            hint = f'data.id = "{part.id}" calls samples by it, teacher.model.id = "" takes answers in their order'
+            what = "ids, and a column of the data that may be meant: samples are called by their number"
+            raise DataError(what, where=part.where, found=part.id, hint=hint)
+        every = [name for of in names.values() for name in of]
+        answered = [ids[i] for i in np.flatnonzero(have_answer(part.logits)).tolist()]
+        known = renamed(answered, every)
+        if known.note:
+            note(f"{part.where}: {known.note}")
+        if answered and not known.known:
+            counted = all(name.rpartition("/")[2].isdigit() for name in every)
+            columns = "data.id names the column of the data that says what samples are called"
+            hint = columns if counted else "write them as samples are called; teacher.model.id names another column"
+            raise self._unknown(part, answered, names, f"{known.likely}: {hint}" if known.likely else hint)
+        by_id = dict(zip(answered, known.ids, strict=True))
+        return [by_id.get(one, one) for one in ids]
+
+    def _unknown(self, part: Part, odd: Sequence[str], names: Mapping[str, list[str]], hint: str) -> DataError:
+        allowed = f"such as {first(name for of in names.values() for name in of)}"
+        return DataError("ids of no sample", where=part.where, found=first(odd), allowed=allowed, hint=hint)
 
     def _names(self, split: str) -> list[str]:
         names = self.splits[split].names
@@ -108,7 +141,9 @@ class Matcher:
         numbered = [split for split in self.splits.values() if split.ids is not None and split.ids.dtype.kind in "iu"]
         if len(numbered) < len(self.splits):
             example = first(self._names("train"))
+            column = id_column(of.columns)
             hint = "give each answer the id of its sample"
+            hint = hint if column is None else f'teacher.model.id = "{column}" takes that column for ids'
             raise DataError(
                 "no ids, and the samples have names", where=of.where, allowed=f"such as {example}", hint=hint
             )

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from edgekd.learn.answers import Answers, Picked, whole
+from edgekd.learn.answers import Answers, Picked
+from edgekd.learn.data import Split
 from edgekd.learn.teaching import AnswerSource, Span
+from edgekd.tasks import CLASSES, Task
 from edgekd.teachers import _columns
 from edgekd.teachers._base import Asked, check_unknown, first
 from edgekd.teachers._cells import Holds
-from edgekd.teachers._classes import Classes
+from edgekd.teachers._classes import Classes as Classes
 from edgekd.teachers._columns import Columns
-from edgekd.teachers._few import slack
 from edgekd.teachers._forms import BY_CLASS, Form, Reader, Rows
 from edgekd.teachers._forms import FORMS as FORMS
-from edgekd.teachers._matching import Matcher, Part
+from edgekd.teachers._ids import ID_NAMES as ID_NAMES
+from edgekd.teachers._ids import id_column as id_column
+from edgekd.teachers._matching import Matched, Matcher, Part
 
 IDS = "ids"  # what an array of them is called
 LABEL = "label"  # what columns of labels begin with
@@ -61,36 +64,48 @@ class Recorded:
 
     def answers(self, asked: Asked) -> AnswerSource:
         """See ``AnswersKind``."""
-        check_unknown(self.unknown, asked)
         classes = Classes(asked.classes, asked.columns, self.unknown)
-        reader = Reader(classes, self.form, self.smoothing, (self.id, IDS, *self.ignore), asked.task)
-        parts, of_shares = {}, False
-        for split, columns in _columns.read(self.path, asked.where, functools.partial(self._holds, reader)).items():
-            logits, note, form = reader.read(columns)
-            parts[split] = Part(logits, self._ids(columns), columns.where)
-            of_shares = of_shares or form != "logits"
-            if note:
-                asked.note(note)
-        if classes.skipped:
-            labels = first(f"{label!r} ({count:,})" for label, count in classes.skipped.items())
-            asked.note(f"{asked.where}: labels that are no class count as no answer: {labels}")
-        matcher = Matcher(asked.splits, self.missing, self.extra, asked.where, asked.task)
-        answers = RecordedAnswers(asked, *matcher.matched(parts, asked.note), of_shares)
+        matched, of_shares = self.matched(asked.splits, classes, asked.task, asked.where, asked.note)
+        answers = RecordedAnswers(asked, *matched, of_shares)
         if asked.feed.views > 1:
             asked.note(
                 "recorded answers are of the samples as they are: all augmented views of one are taught the same"
             )
         return answers
 
+    def matched(
+        self, splits: Mapping[str, Split], classes: Classes, task: Task, where: str, note: Callable[[str], None]
+    ) -> tuple[Matched, bool]:
+        """The answers and whose each is, held against the samples; and whether some are shares."""
+        check_unknown(self.unknown, task, where)
+        reader = Reader(classes, self.form, self.smoothing, (self.id or "id", IDS, *self.ignore), task)
+        parts, of_shares = {}, False
+        for split, columns in _columns.read(self.path, where, functools.partial(self._holds, reader)).items():
+            read, name = reader.read(columns), self._id_column(columns)
+            parts[split] = Part(read.logits, self._ids(columns, name), columns.where, name or "", [*columns.values])
+            of_shares = of_shares or read.form != "logits"
+            if read.note:
+                note(read.note)
+        if classes.skipped:
+            labels = first(f"{label!r} ({count:,})" for label, count in classes.skipped.items())
+            note(f"{where}: labels that are no class count as no answer: {labels}")
+        return Matcher(splits, self.missing, self.extra, where, task).matched(parts, note), of_shares
+
     def _holds(self, reader: Reader, column: str) -> Holds:
         return "cells" if column in (self.id, IDS) else reader.holds(column)
 
-    def _ids(self, columns: Columns) -> list[str] | None:
-        name = next((name for name in (self.id, IDS) if self.id and name in columns.values), None)
+    def _id_column(self, columns: Columns) -> str | None:
+        return next((name for name in (self.id, IDS) if self.id and name in columns.values), None)
+
+    def _ids(self, columns: Columns, name: str | None) -> list[str] | None:
         if name is None:
             return None
         values = columns.values[name]
-        return [str(value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
+        return [_text(value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 @dataclass(frozen=True)
@@ -130,38 +145,49 @@ class RecordedAnswers:
 
 
 class Reading(NamedTuple):
-    """How a file of answers is best read: as ``form``, which is to be said where there are several, without columns."""
+    """How a file of answers is best read: as ``form``, which is to be said where there are several, without columns.
+
+    ``id``: the column that says which samples they are of, as far as its name tells; None: they stand in their order.
+    """
 
     form: str
     has_several: bool
     ignore: tuple[str, ...]
+    id: str | None
 
 
-def best_reading(path: str, classes: Sequence[str], where: str) -> Reading:
+def best_reading(
+    path: str,
+    classes: Sequence[str],
+    where: str,
+    task: Task = CLASSES,
+    form: Form = "",
+    ignore: Sequence[str] = (),
+) -> Reading:
     """What says most in a file of answers, or in the first file of a folder.
 
     Args:
         classes: of the data.
         where: who names the file, for errors.
+        task: what the answers are.
+        form, ignore: what the user says, see ``Recorded``.
 
     Raises:
         RecipeError, DataError: no such file, half of one, or none of such answers.
     """
-    reader = Reader(Classes(tuple(classes)), ignored=("id", IDS))
+    known = Classes(tuple(classes))
+    ids = ("id", IDS, *(name for name in ID_NAMES if known.index(name) is None))
+    reader = Reader(known, form, ignored=ids, task=task)
     columns = next(iter(_columns.read(path, where, reader.holds).values()))
+    named_by = id_column([name for name in columns.values if known.index(name) is None])
+    reader = replace(reader, ignored=("id", IDS, *filter(None, [named_by]), *ignore))
     best, *others = reader.kinds(columns)
-    if best != BY_CLASS:
-        return Reading(best, bool(others), ())
+    if form or best != BY_CLASS:
+        return Reading(form or best, bool(others), (), named_by)
     labels = tuple(name for name in columns.values if others and name.startswith(LABEL))
-    read = Reader(reader.classes, ignored=(*reader.ignored, *labels)).read(_only(columns, labels))
-    return Reading("probabilities" if _is_shares(whole(read.logits)) else "logits", bool(others), labels)
+    read = replace(reader, ignored=(*reader.ignored, *labels)).read(_only(columns, labels))
+    return Reading(read.form, bool(others), labels, named_by)
 
 
 def _only(columns: Columns, left_out: Sequence[str]) -> Columns:
     return replace(columns, values={name: value for name, value in columns.values.items() if name not in left_out})
-
-
-def _is_shares(logits: Rows) -> bool:
-    """Whether numbers were read as shares: what is logarithms of shares sums to 1."""
-    known = np.exp(logits[np.isfinite(logits).all(axis=1)].astype(np.float64))
-    return bool(len(known) and (np.abs(known.sum(axis=1) - 1) <= slack(known.shape[1])).all())

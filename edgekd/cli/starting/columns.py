@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from edgekd.learn.data import ROLES, cells_of_table, header_of, same_name
 from edgekd.learn.data.text import cells_of
 from edgekd.spec.recipe import Table
 from edgekd.tasks import CLASSES, Task
+from edgekd.teachers.recorded import id_column
 
 SENTENCES = ("sentence", "text", "content", "utterance", "review", "question")
 LABELS = ("label", "labels", "class", "category", "target", "intent", "y")
@@ -90,6 +91,37 @@ def of_table(file: Path, given: frozenset[str], alone: bool, key: str = "label")
     columns = label(header, given, f"{WHERE}: {file.name}", key)
     likely = [name for name in header if name.lower() in SPLITS] if alone else []
     return {**columns, **(split(cells_of_table(file, likely)) if likely else {})}
+
+
+def ids_of_texts(files: Sequence[Path], given: frozenset[str], keys: Table) -> Table:
+    """The column of files of texts that says what samples are called."""
+    return _ids(files, given, keys, _texts_of)
+
+
+def ids_of_table(files: Sequence[Path], given: frozenset[str], keys: Table) -> Table:
+    """The column of tables that says what rows are called: it is no input then."""
+
+    def named(file: Path) -> Columns:
+        column = id_column(header_of(file))
+        return cells_of_table(file, [column]) if column else {}
+
+    return _ids(files, given, keys, named)
+
+
+def _ids(files: Sequence[Path], given: frozenset[str], keys: Table, read: Callable[[Path], Columns]) -> Table:
+    """A column that is called as ids are, and whose cells differ in all files together."""
+    if {"data.id", "data.columns"} & given:
+        return {}
+    cells: list[str] = []
+    names: set[str | None] = set()
+    with suppress(EdgekdError):  # whoever reads it in earnest names what is wrong
+        for file in files:
+            columns = read(file)
+            names.add(name := id_column([*columns]))
+            cells += columns.get(name or "", ())
+    name = next(iter(names)) if len(names) == 1 else None
+    taken = [one for value in keys.values() for one in (value if isinstance(value, list) else [value])]
+    return {"id": name} if name and name not in taken and all(cells) and len({*cells}) == len(cells) > 0 else {}
 
 
 def label(names: Sequence[str], given: frozenset[str], where: str, key: str = "label") -> Table:

@@ -9,7 +9,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import DataError, UsageError
 from edgekd.cli.starting import columns
 from edgekd.cli.starting.columns import WHERE
-from edgekd.learn.data import ROLES, cells_of_table, file_content, is_wav, looked_at, read_arrays, wav_facts
+from edgekd.learn.data import ROLES, Dataset, cells_of_table, file_content, is_wav, looked_at, read_arrays, wav_facts
 from edgekd.learn.data.arrow import ENDINGS as ARROW
 from edgekd.learn.data.arrow import Column, columns_of
 from edgekd.learn.data.imagefolder import ENDINGS as PICTURES
@@ -25,8 +25,8 @@ LOOKED_AT = 50  # pictures or sounds, which tell what the others are like
 LARGEST, STEP = 224, 8  # sides of pictures that come in several sizes, in pixels
 ALLOWED = (
     "a folder with one folder of pictures or wav files a class, a folder or file of texts (.tsv, .csv), of tables "
-    "(.csv, .parquet) or of what datasets saves (.arrow), an .npz, a function mypkg.mod:data that gives (train, "
-    "validation, test), or a source's name"
+    "(.csv, .parquet) or of what datasets saves (.arrow), of shards (.tar), an .npz, a function mypkg.mod:data "
+    "that gives (train, validation, test), or a source's name"
 )
 
 
@@ -54,6 +54,22 @@ def table(named: str, given: frozenset[str] = frozenset(), task: Task = CLASSES)
     raise UsageError("no such file, folder or source", where=WHERE, found=named, allowed=sources)
 
 
+def counted(table: Table, dataset: Dataset) -> Table:
+    """The table without a column of ids, which is no input of the student's either."""
+    left = {key: value for key, value in table.items() if key != "id"}
+    if table["source"] == "table":
+        left["columns"] = [column["name"] for column in dataset.preprocess[-1]["columns"]]
+    return left
+
+
+def notes(table: Table) -> list[str]:
+    """What the user is to know of columns."""
+    if table.get("source") not in ("text", "table") or not table.get("id"):
+        return []
+    beside = ", and is no input" if table["source"] == "table" else ""
+    return [f"column {table['id']!r} says what samples are called{beside}: data.id"]
+
+
 def _folder(folder: Path, given: frozenset[str], task: Task) -> Table:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     pictures = [path for path in files if path.suffix.lower() in PICTURES]
@@ -76,8 +92,12 @@ def _folder(folder: Path, given: frozenset[str], task: Task) -> Table:
             train, prefix = _training(named)
             source: Table = {"path": str(folder), **({"prefix": prefix} if prefix else {})}
             if endings == TEXTS or columns.holds_texts(train, given, task):
-                return {"source": "text", **source, **columns.of_texts(train, given, alone=False, task=task)}
-            return {"source": "table", **source, **columns.of_table(train, given, alone=False)}
+                keys = columns.of_texts(train, given, alone=False, task=task)
+                return {"source": "text", **source, **keys, **columns.ids_of_texts(named, given, keys)}
+            keys = columns.of_table(train, given, alone=False)
+            return {"source": "table", **source, **keys, **columns.ids_of_table(named, given, keys)}
+    if any(path.suffix == ".tar" for path in files):
+        return {"source": "webdataset", "path": str(folder)}
     raise DataError("no data that is known in it", where=WHERE, found=str(folder), allowed=ALLOWED)
 
 
@@ -164,9 +184,11 @@ def _file(path: Path, given: frozenset[str], task: Task) -> Table:
     if path.suffix in ARROW and "data.source" not in given and (read := _arrow(path, given, task)):
         return read
     if (name.endswith(TEXTS) and "data.source" not in given) or columns.holds_texts(path, given, task):
-        return {"source": "text", "path": str(path), **columns.of_texts(path, given, alone=True, task=task)}
+        keys = columns.of_texts(path, given, alone=True, task=task)
+        return {"source": "text", "path": str(path), **keys, **columns.ids_of_texts([path], given, keys)}
     if name.endswith((*TEXTS, *TABLES)):
-        return {"source": "table", "path": str(path), **columns.of_table(path, given, alone=True)}
+        keys = columns.of_table(path, given, alone=True)
+        return {"source": "table", "path": str(path), **keys, **columns.ids_of_table([path], given, keys)}
     if name.endswith(".npz"):
         return {"path": str(path), **_arrays(path, given)}
     raise DataError("no data of such a file is read", where=WHERE, found=path.name, allowed=ALLOWED)

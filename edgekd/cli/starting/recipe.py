@@ -32,6 +32,7 @@ HEADER = """\
 #   edgekd build {0} --set student.epochs=40   any key from the command line
 """
 DATA = re.compile(r"data[.=]")  # settings of the data
+ANSWERS = re.compile(r"teacher\.model\.")
 TASK = re.compile(r"task[.=]")
 
 
@@ -85,18 +86,30 @@ def write(
     image = next(filter(None, map(start_teachers.image_of, parts.teachers)), None)
     if table["data"].get("source") == "imagefolder" and image is not None:
         table["data"] |= {"size": [*image[1:]], **({"grey": True} if image[0] == 1 else {})}
-    dataset = _loaded(recipes.with_settings(table, [one for one in settings if DATA.match(one)])["data"], task)
-    known = [start_teachers.teacher(name, dataset, allow_code=parts.allow_code) for name in parts.teachers]
+    of_answers = recipes.with_settings({"model": {}}, [one[8:] for one in settings if ANSWERS.match(one)])["model"]
+    of_data = [one for one in settings if DATA.match(one)]
+    dataset = _loaded(recipes.with_settings(table, of_data)["data"], task)
+    known = [
+        start_teachers.teacher(name, dataset, task, {} if i else of_answers, allow_code=parts.allow_code)
+        for i, name in enumerate(parts.teachers)
+    ]
+    if any(one.in_order for one in known) and "id" in table["data"]:  # rows are counted, and so are answers
+        table["data"] = start_data.counted(table["data"], dataset)
+        dataset = _loaded(recipes.with_settings(table, of_data)["data"], task)
     _give_weights(known, parts.checkpoint)
     _fit_images(known, dataset)
     table = recipes.with_settings(_ordered(table | _sections(known, dataset, task, targets, keys)), settings)
-    parsed_recipe.parse(recipes.parse(table, path.name))
+    recipe = recipes.parse(table, path.name)
+    parsed_recipe.parse(recipe)
+    requests.load_targets(recipe, ())
+    sections = [table["teacher"], *table.get("teachers", ())]
+    held = [line for one in sections for line in start_teachers.hold(one, dataset, task)]
     for section, key in recipes.inputs(table):
         section[key] = _from(path, section[key])
     text = HEADER.format(path.name) + written.toml(table, *_comments(known, dataset, task))
     with disk(path), open(path, "x", encoding="utf-8") as file:
         file.write(text)
-    return list(dataset.notes)
+    return [*start_data.notes(table["data"]), *dataset.notes, *held]
 
 
 def name_of(path: Path, named: Sequence[str]) -> str:
@@ -133,7 +146,7 @@ def _fit_images(known: Sequence[Teacher], dataset: Dataset) -> None:
     """A teacher of pictures of another size is given them resized."""
     shape = dataset.train.x.shape[1:]
     for one in known:
-        if one.image is None or len(shape) != 3 or one.image[1:] == shape[:2]:
+        if one.image is None or "preprocess" in one.table or len(shape) != 3 or one.image[1:] == shape[:2]:
             continue
         height, width = one.image[1:]
         one.table["preprocess"] = [{"op": "resize", "height": height, "width": width}, *dataset.preprocess]

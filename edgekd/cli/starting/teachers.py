@@ -8,16 +8,17 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import onnx
 
-from edgekd.base import plugins
-from edgekd.base.errors import DataError, FactoryError, UsageError
-from edgekd.learn.data import Dataset, file_content, same_name
+from edgekd.base import plugins, preprocess
+from edgekd.base.errors import DataError, FactoryError, RecipeError, UsageError
+from edgekd.learn.data import Dataset, file_content, read_vocabulary, same_name
 from edgekd.runtime import look
 from edgekd.spec.recipe import Table
-from edgekd.teachers.recorded import FORMS, best_reading
+from edgekd.tasks import CLASSES, Task
+from edgekd.teachers.recorded import FORMS, Classes, Recorded, best_reading
 
 CONFIG, CLASSIFIERS = "config.json", ("ForSequenceClassification", "ForImageClassification")
 RECORDED = (".npz", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -26,6 +27,7 @@ ALLOWED = (
     "folder of transformers; a TorchScript archive; a .pt2; mypkg.mod:name of a network's factory, or of a function "
     "that answers"
 )
+WHOLE = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8, onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 WHERE = "--teacher"
 Says = Literal["scores", "labels", "top"]
 
@@ -41,6 +43,7 @@ class Teacher:
         more: keys that may be wanted, as comments below.
         is_network: it has weights that a checkpoint may bring.
         image: (C, H, W) of the one kind of images that it takes, where its file says it.
+        in_order: its answers have no ids.
     """
 
     table: Table
@@ -49,13 +52,18 @@ class Teacher:
     more: tuple[str, ...] = field(default=("preprocess = []  # where it reads samples otherwise than the student",))
     is_network: bool = False
     image: tuple[int, int, int] | None = None
+    in_order: bool = False
 
 
-def teacher(named: str, dataset: Dataset, *, allow_code: bool) -> Teacher:
+def teacher(
+    named: str, dataset: Dataset, task: Task = CLASSES, given: Table | None = None, *, allow_code: bool
+) -> Teacher:
     """What a user names.
 
     Args:
         named: a file or folder, from the current one; or ``package.module:name``.
+        task: what it answers.
+        given: keys of its ``model`` that the user says.
         allow_code: files that may run code of their maker's may be opened.
 
     Raises:
@@ -66,9 +74,9 @@ def teacher(named: str, dataset: Dataset, *, allow_code: bool) -> Teacher:
     if path.is_dir():
         if (path / CONFIG).is_file():
             return _folder(path, dataset)
-        return _recorded(path, dataset)
+        return _recorded(path, dataset, task, given or {})
     if path.is_file():
-        return _file(path, dataset, allow_code)
+        return _file(path, dataset, task, given or {}, allow_code)
     if ":" in named:
         return _code(named)
     hint = "mypkg.mod:name stands for code of yours" if "." in named and "/" not in named else None
@@ -83,12 +91,12 @@ def image_of(named: str) -> tuple[int, int, int] | None:
     return _image(_graph(path))
 
 
-def _file(path: Path, dataset: Dataset, allow_code: bool) -> Teacher:
+def _file(path: Path, dataset: Dataset, task: Task, given: Table, allow_code: bool) -> Teacher:
     name = path.name.lower()
     if name.endswith(".onnx"):
         return _onnx(path, dataset)
     if name.removesuffix(".gz").endswith(RECORDED):
-        return _recorded(path, dataset)
+        return _recorded(path, dataset, task, given)
     members = _members(path)
     if any("/code/" in member and member.endswith(".py") for member in members):
         return Teacher(_read("torchscript", path), remark="a TorchScript archive; it is looked at before it is opened")
@@ -126,7 +134,7 @@ def _graph(path: Path) -> onnx.ModelProto:
 
 
 def _onnx(path: Path, dataset: Dataset) -> Teacher:
-    """A file; of several outputs the one that has a number for each class."""
+    """A file; of several outputs the one that has a number for each class; inputs made as it takes them."""
     model = _graph(path)
     outputs = {output.name: _shape(output) for output in model.graph.output}
     fitting = [name for name, shape in outputs.items() if len(dataset.classes) in shape[1:]]
@@ -135,12 +143,70 @@ def _onnx(path: Path, dataset: Dataset) -> Teacher:
         table["output"] = fitting[0]
     elif len(outputs) > 1:
         remark = f"its outputs are {', '.join(outputs)}: output = NAME says which holds the scores"
+    if (ops := _ops(model, dataset)) is not None:
+        table["preprocess"] = ops
+        remark = remark or "it reads samples otherwise than the student: see preprocess"
     return Teacher(table, remark=remark, image=_image(model))
 
 
-def _image(model: onnx.ModelProto) -> tuple[int, int, int] | None:
+def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     constants = {constant.name for constant in model.graph.initializer}
-    shapes = [_shape(given) for given in model.graph.input if given.name not in constants]
+    return [given for given in model.graph.input if given.name not in constants]
+
+
+def _ops(model: onnx.ModelProto, dataset: Dataset) -> list[dict[str, Any]] | None:
+    """How the one input of a file is made, where that is not as the data says; None: it is, or nothing is known."""
+    inputs, usual = _inputs(model), list(dataset.preprocess)
+    if len(inputs) != 1 or (usual and usual[-1]["op"] not in ("layout", "scale", "normalise")):
+        return None
+    layout, shape = [op for op in usual if op["op"] == "layout"], _shape(inputs[0])
+    is_whole = inputs[0].type.tensor_type.elem_type in WHOLE
+    ways = [[], layout] if is_whole else [usual, [op for op in usual if op["op"] != "layout"]]
+    sizes = [shape[1:3], shape[2:4]] if len(shape) == 4 else []
+    resized = [{"op": "resize", "height": height, "width": width} for height, width in sizes if height and width]
+    for ops in (*ways, *([resize, *way] for resize in resized for way in ways)):
+        if _fits(shape, ops, dataset):
+            return None if ops == usual else ops
+    return None
+
+
+def _fits(shape: Sequence[int], ops: Sequence[dict[str, Any]], dataset: Dataset) -> bool:
+    """Whether a file's axes, of which 0 is free, are those of the data's one input as ops make it."""
+    (given,) = preprocess.specs(tuple(ops), dataset.train.x[0])
+    if not shape:
+        return True
+    sizes = zip(shape[1:], given.shape[1:], strict=False)
+    return len(shape) == len(given.shape) and all(a in (0, b) or b is None for a, b in sizes)
+
+
+def hold(section: Table, dataset: Dataset, task: Task) -> list[str]:
+    """Hold a teacher of a recipe against the data, as a build does before it asks: answers whose samples are none of
+    it, a file that takes other inputs.
+
+    Returns:
+        What the user is to know.
+
+    Raises:
+        RecipeError, DataError: a build would refuse it.
+    """
+    model, notes = dict(section["model"]), list[str]()
+    kind = model.pop("kind", "")
+    if kind == "recorded":
+        answers: Recorded = plugins.build("teachers", {"kind": kind, **model}, "teacher.model")
+        classes = Classes(dataset.classes, section.get("classes"), answers.unknown)
+        answers.matched(dataset.splits, classes, task.fitted(dataset.train.y), "teacher.model", notes.append)
+    if kind == "onnx" and len(inputs := _inputs(_graph(Path(model["path"])))) == 1:
+        ops, shape = section.get("preprocess", dataset.preprocess), _shape(inputs[0])
+        if not (ops and ops[-1]["op"] in ("wordpiece", "columns", "parts")) and not _fits(shape, ops, dataset):
+            (given,) = preprocess.specs(tuple(ops), dataset.train.x[0])
+            what, hint = "takes inputs of another shape", "teacher.preprocess says how its inputs are made"
+            data = f"the data gives {given.shape[1:]}"
+            raise RecipeError(what, where="teacher.model", found=data, allowed=f"{shape[1:]}, 0 for any", hint=hint)
+    return notes
+
+
+def _image(model: onnx.ModelProto) -> tuple[int, int, int] | None:
+    shapes = [_shape(given) for given in _inputs(model)]
     if len(shapes) != 1 or len(shapes[0]) != 4:
         return None
     _, channels, height, width = shapes[0]
@@ -152,14 +218,17 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
     return tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
 
 
-def _recorded(path: Path, dataset: Dataset) -> Teacher:
+def _recorded(path: Path, dataset: Dataset, task: Task, given: Table) -> Teacher:
     """Answers in a file; of several kinds in it the one that says most."""
-    form, has_several, ignore = best_reading(str(path), dataset.classes, WHERE)
+    form, has_several, ignore, named_by = best_reading(
+        str(path), dataset.classes, WHERE, task, given.get("form", ""), given.get("ignore", ())
+    )
     more_keys = {"form": form} if has_several else {}
+    more_keys |= {"id": named_by} if named_by not in (None, "id", "ids") else {}
     table = _read("recorded", path, **more_keys, **({"ignore": list(ignore)} if ignore else {}))
     says: Says = "top" if form == "top" else "labels" if form == "labels" else "scores"
     comments = ('model.missing = "skip"  # a sample without an answer is taught by its label alone',)
-    return Teacher(table, says, remark=f"read as {form}", more=comments)
+    return Teacher(table, says, remark=f"read as {form}", more=comments, in_order=named_by is None)
 
 
 def _folder(path: Path, dataset: Dataset) -> Teacher:
@@ -173,6 +242,8 @@ def _folder(path: Path, dataset: Dataset) -> Teacher:
     if not any(path.glob("*.safetensors")):
         kinds = ", ".join(sorted(file.name for file in path.iterdir())[:8])
         raise DataError("no weights that are read", where=f"{WHERE}: {path.name}", found=kinds, allowed="*.safetensors")
+    if dataset.preprocess and dataset.preprocess[-1]["op"] == "wordpiece":
+        _check_tokenizer(path)
     model = {"kind": "transformers", "folder": str(path.resolve())}
     architecture = str((config.get("architectures") or [""])[0])
     labels = config.get("id2label")
@@ -184,6 +255,18 @@ def _folder(path: Path, dataset: Dataset) -> Teacher:
     if isinstance(labels, dict) and (order := _order(labels, dataset.classes)):
         table["classes"] = order
     return Teacher(table, remark=f"{architecture} as it stands: it is not trained")
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Raise DataError where the tokens of a folder are of a kind that a build refuses."""
+    if not any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
+        return
+    try:
+        read_vocabulary(str(folder), lower=True)
+    except DataError as err:
+        hint = "recorded answers, or an ONNX file behind a callable, need no tokenizer here"
+        where = f"{WHERE}: {folder.name}"
+        raise DataError(f"its tokenizer: {err.message}", where=where, found=err.found, hint=hint) from err
 
 
 def _order(labels: Mapping[str, object], classes: Sequence[str]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -32,6 +32,7 @@ class Split:
         together: (N,) see ``Task.together``; None: every sample stands by itself.
         group: (N,) a number from 0 that samples share which are alike (of a patient, of a video), see ``carve``; None:
             nobody says of any.
+        columns: of samples that are called by their numbers, all columns of their file: one may call them, too.
     """
 
     x: Samples
@@ -40,6 +41,7 @@ class Split:
     part: str = ""
     together: NDArray[np.int64] | None = None
     group: NDArray[np.int64] | None = None
+    columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -48,11 +50,11 @@ class Split:
         """The samples of some places."""
         columns = (self.y, self.ids, self.together, self.group)
         y, ids, together, group = (None if values is None else values[index] for values in columns)
-        return Split(self.x[index], y, ids, self.part, together, group)
+        return Split(self.x[index], y, ids, self.part, together, group, self.columns)
 
-    def counted(self, part: str = "") -> Split:
-        """The same samples, called by their numbers."""
-        return replace(self, ids=np.arange(len(self.x)), part=part)
+    def counted(self, part: str = "", columns: Sequence[str] = ()) -> Split:
+        """The same samples, called by their numbers; ``columns``: those of their file."""
+        return replace(self, ids=np.arange(len(self.x)), part=part, columns=tuple(columns))
 
     @property
     def names(self) -> list[str] | None:

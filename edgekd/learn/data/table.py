@@ -164,7 +164,7 @@ class Table(Reading):
         split = Split(np.arange(len(cells)), labels)
         if self.id:
             return replace(split, ids=np.array(cells.columns[self.id], dtype=object))
-        return split.counted(role if Path(self.path).is_dir() or self.split else "")
+        return split.counted(role if Path(self.path).is_dir() or self.split else "", cells.header)
 
     def _learned(self, cells: Cells, training: NDArray[np.int64]) -> Learned:
         """What the op knows of each column."""

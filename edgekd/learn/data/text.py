@@ -47,13 +47,14 @@ class Rows:
     ids: list[str]
     parts: list[str]
     spans: list[tuple[int, int, int]] | None = None
+    header: Sequence[str] = ()
 
     def some(self, index: Sequence[int]) -> Rows:
         """The samples of some places."""
         columns = (self.texts, self.labels, self.lines, self.groups, self.ids, self.parts)
         texts, labels, lines, groups, ids, parts = ([of[i] for i in index] if of else [] for of in columns)
         spans = None if self.spans is None else [self.spans[i] for i in index]
-        return Rows(self.file, texts, labels, lines, groups, ids, parts, spans)  # type: ignore[arg-type]
+        return Rows(self.file, texts, labels, lines, groups, ids, parts, spans, self.header)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class Text(Reading):
         split = Split(self._texts(rows, role), labels)
         if self.id:
             return replace(split, ids=np.array(rows.ids, dtype=object))
-        return split.counted(role if Path(self.path).is_dir() or self.split else "")
+        return split.counted(role if Path(self.path).is_dir() or self.split else "", rows.header)
 
     def _texts(self, rows: Rows, role: str) -> Samples:
         """Those that were read, or where they lie."""
@@ -204,7 +205,7 @@ class Text(Reading):
         called = [self._column(header, "id", self.id, where)] if self.id else []
         grouping = [self._column(header, "groups", name, where) for name in by]
         splitting = [self._column(header, "split", self.split, where)] if self.split else []
-        rows = Rows(path.name, [], [], [], [], [], [], [] if lazy else None)
+        rows = Rows(path.name, [], [], [], [], [], [], [] if lazy else None, header)
         for number, start, stop, cells in islice(lines, None if self.split else limit or None):
             place = f"{where}, line {number}"
             if any("\0" in cell for cell in cells):
