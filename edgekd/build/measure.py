@@ -187,7 +187,7 @@ def _read(
         sessions_p50_ms=row["sessions_p50_ms"],
         value_ci95=row["value_ci95"],
         drop_ci95=row["drop_ci95"],
-        cuts=row["cuts"],
+        cuts=row.get("cuts", []),
         also=row["also"],
         kernels=None if kernels is None else [Kernel.of(kernel) for kernel in kernels],
         onnx=onnx,

@@ -42,16 +42,16 @@ class OnAnother(Compared):
 
 @closed
 class Candidate(TypedDict):
-    """A file that was measured; ``cosine``: see ``MeasuredCandidate``."""
+    """A file that was measured; ``cosine``, ``cuts``: see ``MeasuredCandidate``."""
 
     value_validation: Number
     value_ci95: list[Number]
     drop_ci95: list[Number]
-    cuts: list[Number]
     parity: Compared
     also: dict[str, OnAnother]
     kernels: NotRequired[list[KernelTable] | None]
     cosine: NotRequired[Number]
+    cuts: NotRequired[list[Number]]
     samples_ns: Annotated[list[Nanoseconds], Some()]
     sessions_p50_ms: list[Positive]
 

@@ -223,7 +223,7 @@ LABELS = {
     "1e9": [0, 1, 10**9],
     "2^63 and more": np.array([0, 1, 2**64 - 1], np.uint64),
     "below zero": [0, 1, -(2**62)],
-    "fractions": [0.0, 1.0, 2.0],
+    "fractions": [0.0, 1.5, 2.0],
     "NaN": [0, 1, np.nan],
     "two dimensions": [[0, 1, 2]],
     "none": [],
