@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from edgekd.base.errors import EdgekdError
+
+SHOULD = "Input should be "  # how pydantic begins what is allowed
 
 
 class Frozen(BaseModel):
@@ -45,7 +48,13 @@ def explain(err: ValidationError, model: type[BaseModel], file: str, error: type
         return error("unknown key", where=where, found=str(loc[-1]), allowed=allowed)
     if problem["type"] == "missing":
         return error("missing", where=where)
-    message = problem["msg"].removeprefix("Value error, ")
+    kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
+    if kind == "literal_error":
+        return error("unknown value", where=where, found=problem["input"], allowed=re.findall("'([^']*)'", message))
+    if message.startswith(SHOULD):
+        what = "wrong type" if kind.endswith(("_type", "_parsing", "_from_float")) else "out of range"
+        which = message.removeprefix(SHOULD).partition(", ")[0]
+        return error(what, where=where, found=problem["input"], allowed=which)
     return error(message[:1].lower() + message[1:], where=where, found=problem["input"])
 
 

@@ -28,8 +28,8 @@ def test_the_form_alone_changes_what_a_student_learns_from(table: dict[str, Any]
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("form=float8", r"teacher_outputs\.form.*'top'"),
-        ("policy=never", r"teacher_outputs\.policy.*'auto'"),
+        ("form=float8", r"teacher_outputs\.form.*top"),
+        ("policy=never", r"teacher_outputs\.policy.*auto"),
         ("top=0", r"teacher_outputs\.top"),
         ("shard_mb=0", r"teacher_outputs\.shard_mb"),
         ("fomr=top", r"teacher_outputs\.fomr.*did you mean 'form'"),

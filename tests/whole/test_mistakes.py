@@ -156,7 +156,7 @@ SETTINGS: list[tuple[tuple[str, ...], int, tuple[str, ...]]] = [
     (("student.labels=0",), 2, ("student.labels",)),
     (("data.heads={tone={low=[0],high=[1,2]},whole={}}", "teacher.head=tune"), 2, ("teacher.head", "'tone'")),
     (("data.heads={tone={low=[0],high=[1]}}",), 2, ("data.heads.tone", "a class in no group")),
-    (("combine=vote",), 2, ("combine", "'average'")),
+    (("combine=vote",), 2, ("combine", "average")),
     (("name=No Good",), 2, ("name", "No Good")),
     (("seed=-1",), 2, ("seed",)),
     (("budget.max_drop=-0.5",), 2, ("budget.max_drop",)),
