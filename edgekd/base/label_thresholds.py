@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
+
 Floats = NDArray[np.float64]
 BOUND = 16.0  # of a threshold as a logit: a probability of 1 - 1e-7 still tells float32 logits apart
 
@@ -36,3 +38,8 @@ def best(scores: Floats, labels: NDArray[np.int64]) -> float:
     cuts = np.clip(np.where((below < 0) & (low >= 0), 0.0, middle), -BOUND, BOUND)
     winners = cuts[f1 >= f1.max() - 1e-12]
     return float(winners[np.lexsort((winners, np.abs(winners)))[0]])
+
+
+def of_columns(scores: AnyArray, labels: AnyArray) -> list[float]:
+    """``best`` of each of K labels: (N, K) logits, and (N, K) labels."""
+    return [best(*column) for column in zip(scores.T.astype(np.float64), labels.T, strict=True)]

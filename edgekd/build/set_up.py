@@ -182,7 +182,7 @@ def roots(
         )
     if (bare := _student(recipe, shown, student)) is not None:
         sizes, names = list(shown.heads.values()), list(shown.heads)
-        points = [name for name, task in shown.heads.tasks.items() if task.geometry == "points"]
+        points = _form(shown).points
         makers["student"] = bare if len(names) == 1 else lambda: SplitHeads(bare(), sizes, names, points)
     return makers
 

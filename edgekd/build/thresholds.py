@@ -239,8 +239,7 @@ def label_thresholds_of(heads: Heads, name: str, files: Sequence[FileScores], *,
     scores = np.concatenate([heads.split(one.scores)[name][rows] for one, rows in zip(files, kept, strict=True)])
     references = [_reference(heads, name, one.evaluation, "validation", of_labels=True) for one in files]
     labels = np.concatenate([reference[rows] for reference, rows in zip(references, kept, strict=True)])
-    pairs = zip(scores.T.astype(np.float64), labels.T, strict=True)
-    return [1 / (1 + math.exp(-label_thresholds.best(column, hits))) for column, hits in pairs]
+    return [1 / (1 + math.exp(-cut)) for cut in label_thresholds.of_columns(scores, labels)]
 
 
 def score_threshold_of(heads: Heads, name: str, files: Sequence[FileScores], rate: float) -> float:

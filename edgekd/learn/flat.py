@@ -43,8 +43,12 @@ class Form:
         """
         if self.is_flat and not ((by_head or self.joined) and len(self.heads) > 1):
             return module
-        points = [name for name, task in self.heads.tasks.items() if task.geometry == "points"]
-        return FlatScores(module, self.heads.shapes, self.texts, self.joined, points)
+        return FlatScores(module, self.heads.shapes, self.texts, self.joined, self.points)
+
+    @property
+    def points(self) -> list[str]:
+        """The outputs whose numbers are x and y of points."""
+        return [name for name, task in self.heads.tasks.items() if task.geometry == "points"]
 
 
 def in_words(heads: Heads, texts: bool = False) -> str:

@@ -119,8 +119,7 @@ class Evaluator:
         values, parts = np.zeros(self.heads.width), self.heads.split(scores)
         for name in chosen:
             wanted = self._wanted_of(name, self.heads.labels_of(labels, name), teacher)
-            columns = zip(parts[name].T.astype(np.float64), wanted.T, strict=True)
-            values[self.heads.columns[name]] = [label_thresholds.best(*column) for column in columns]
+            values[self.heads.columns[name]] = label_thresholds.of_columns(parts[name], wanted)
         return values.tolist()
 
     def draws(self, scores: Scores, raw: Samples, groups: NDArray[np.int64] | None = None) -> bootstrap.Resamples:

@@ -138,11 +138,11 @@ def _paired(ports: Sequence[Port], inputs: Sequence[Spec], where: str) -> list[t
         left = [place for place in range(len(inputs)) if place not in places.values()]
         places |= dict(zip(nameless, left, strict=True))
     for port in given:
-        _check_shape(port, inputs[places[port.name]], where)
+        check_shape(port, inputs[places[port.name]], where)
     return [(port, places.get(port.name)) for port in ports]
 
 
-def _check_shape(port: Port, spec: Spec, where: str) -> None:
+def check_shape(port: Port, spec: Spec, where: str) -> None:
     """A file's input takes what the data gives: as many axes, and their sizes where both are fixed."""
     sizes = list(zip(port.shape[1:], spec.shape[1:], strict=False))
     fits = len(port.shape) == len(spec.shape) and all(a in (None, b) or b is None for a, b in sizes)

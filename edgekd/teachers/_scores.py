@@ -33,7 +33,7 @@ class Tally:
 
     Attributes:
         rows: all.
-        shares, exact: those that are none below 0 and sum to 1; but for rounding to one decimal.
+        shares: those that are none below 0 and sum to 1, but for their rounding; ``exact``: to two decimals at least.
         percentages: those that are none below 0 and sum to 100.
         probabilities: those within 0..1.
         counts: those of whole numbers, none below 0; ``most`` is the largest sum of one.

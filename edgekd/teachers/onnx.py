@@ -14,6 +14,7 @@ from edgekd.runtime import look
 from edgekd.runtime.backend import make
 from edgekd.teachers._base import file_of
 from edgekd.teachers._runtime import RuntimeNetwork
+from edgekd.teachers._runtime import check_shape as check_shape
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ from typing import Any, Literal
 import onnx
 
 from edgekd.base import plugins, preprocess
-from edgekd.base.errors import DataError, FactoryError, RecipeError, UsageError
+from edgekd.base.errors import DataError, FactoryError, UsageError
 from edgekd.learn.data import Dataset, file_content, read_vocabulary, same_name
 from edgekd.runtime import look
+from edgekd.runtime.backend import Port
 from edgekd.spec.recipe import Table
 from edgekd.tasks import CLASSES, Task
+from edgekd.teachers.onnx import check_shape
 from edgekd.teachers.recorded import FORMS, Classes, Recorded, best_reading
 
 CONFIG, CLASSIFIERS = "config.json", ("ForSequenceClassification", "ForImageClassification")
@@ -197,11 +199,10 @@ def hold(section: Table, dataset: Dataset, task: Task) -> list[str]:
         answers.matched(dataset.splits, classes, task.fitted(dataset.train.y), "teacher.model", notes.append)
     if kind == "onnx" and len(inputs := _inputs(_graph(Path(model["path"])))) == 1:
         ops, shape = section.get("preprocess", dataset.preprocess), _shape(inputs[0])
-        if not (ops and ops[-1]["op"] in ("wordpiece", "columns", "parts")) and not _fits(shape, ops, dataset):
+        if shape and not (ops and ops[-1]["op"] in ("wordpiece", "columns", "parts")):
             (given,) = preprocess.specs(tuple(ops), dataset.train.x[0])
-            what, hint = "takes inputs of another shape", "teacher.preprocess says how its inputs are made"
-            data = f"the data gives {given.shape[1:]}"
-            raise RecipeError(what, where="teacher.model", found=data, allowed=f"{shape[1:]}, 0 for any", hint=hint)
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type).name
+            check_shape(Port(inputs[0].name, tuple(size or None for size in shape), dtype), given, "teacher.model")
     return notes
 
 

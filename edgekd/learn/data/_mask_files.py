@@ -185,19 +185,21 @@ def _without_sisters(files: list[list[str]], folder: str, seen: Seen) -> list[li
     """The paths without those of other masks beside a folder of masks and one that is called as pictures are, as
     ``SegmentationObject`` is beside ``SegmentationClass`` and ``JPEGImages``: files of the masks' endings alone."""
     above = {tuple(parts[: parts.index(folder)]) for parts in files if folder in parts[:-1]}
+    endings_of: dict[tuple[str, ...], dict[str, set[str]]] = {parent: {} for parent in above}
+    for parts in files:
+        for depth in range(len(parts) - 1):
+            if (endings := endings_of.get(tuple(parts[:depth]))) is not None:
+                endings.setdefault(parts[depth], set()).add(Path(parts[-1]).suffix.lower())
     left_out: set[tuple[str, ...]] = set()
-    for parent in above:
-        endings: dict[str, set[str]] = {}
-        for parts in files:
-            if len(parts) > len(parent) + 1 and tuple(parts[: len(parent)]) == parent:
-                endings.setdefault(parts[len(parent)], set()).add(Path(parts[-1]).suffix.lower())
+    for parent, endings in endings_of.items():
         if any(name.lower() in SHOWN for name in endings):
             names = (name for name in endings if name != folder and name.lower() not in (*SHOWN, *ROLES))
             left_out |= {(*parent, name) for name in names if endings[name] <= endings[folder]}
     kept = []
     for parts in files:
-        if within := [place for place in left_out if tuple(parts[: len(place)]) == place]:
-            seen.beside[f"in {within[0][-1]}"] += 1
+        places = (tuple(parts[:depth]) for depth in range(1, len(parts)))
+        if (place := next((place for place in places if place in left_out), None)) is not None:
+            seen.beside[f"in {place[-1]}"] += 1
         else:
             kept.append(parts)
     return kept

@@ -98,14 +98,8 @@ class Npz:
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Read the arrays, carve off validation and test where there are none, check everything."""
-        fitted = [self]
-
-        def wanted(known: list[str]) -> list[tuple[str, str]]:
-            fitted[0] = self._fitted(known)
-            return fitted[0]._names(known)
-
-        arrays = _archive.read(self.path, wanted)
-        return fitted[0]._dataset(arrays, task)
+        arrays = _archive.read(self.path, lambda known: self._fitted(known)._names(known))
+        return self._fitted(_archive.names(self.path))._dataset(arrays, task)
 
     def _fitted(self, known: list[str]) -> Npz:
         """The same, with the names that a file's only samples and labels have; and without a test split where the file
@@ -173,7 +167,7 @@ class Npz:
         return name if name in known and name != self._offsets_of(x_name) else ""
 
     def _count(self, arrays: Arrays, name: str) -> int:
-        """How many samples the file has, before ``limit``: what is read_as of each must be as long."""
+        """How many samples the file has, before ``limit``: what is told of each must be as long."""
         return max(0, len(arrays[self._offsets_of(name)]) - 1) if self.offsets else len(arrays[name])
 
     def _images(self, arrays: Arrays, name: str, limit: int | None, seen: Seen) -> AnyArray:
