@@ -1,12 +1,13 @@
 """Workers of ``edgekd tune`` that are killed again and again, on SQLite and PostgreSQL: is anything run twice or lost?
 
     pip install psycopg2-binary; apt install postgresql    # initdb and postgres on the PATH
-    python benchmarks/tune_kills.py [--workers 2 4] [--storages sqlite postgresql] [--kills 20] [--away 2]
+    python benchmarks/tune_kills.py [--workers 2 4] [--storages sqlite postgresql] [--kills 20] [--restarts 3]
 
 A database of its own, on which so many workers search a recipe of seconds; one of them is killed (SIGKILL) at a random
 moment and another one begins, ``--kills`` times; then they come to their end. ``--away`` kills more are of workers that
 run in a PID namespace of their own (``unshare``, as root), which the others hear of by its beats alone, as of one on
-another machine.
+another machine. Before all that the server of PostgreSQL stops ``--restarts`` times for ``DOWN_S`` seconds, in turns as
+it is asked to and in the middle of what it does: no worker may end of it.
 
 Held: no recipe was finished twice; each trial that a kill ended was asked again exactly once (and again, where that one
 was killed); none is left running; all workers came to one choice. Exit code 1 where that is broken.
@@ -33,9 +34,7 @@ from typing import Any
 import _common
 import _small
 import optuna
-from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
-from sqlalchemy.exc import SQLAlchemyError
 from tune import LOOSE
 
 from edgekd.tune.study import DONE
@@ -43,36 +42,45 @@ from edgekd.tune.study import DONE
 SETTINGS = ("teacher.model.width=16", "teacher.epochs=2", "student.model.width=16", "student.epochs=3")
 AWAY = ("unshare", "--fork", "--kill-child", "--pid", "--mount-proc")
 PATIENCE_S = 1800
+DOWN_S = 10.0
+
+
+def server(root: Path, program: str, *words: str) -> None:
+    """Run one of PostgreSQL's programs on its folder, which refuse to run as root: then as the user ``postgres``."""
+    user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+    bin_folder = Path(shutil.which("initdb") or "").resolve().parent
+    line = [*user, str(bin_folder / program), "-D", str(root / "postgresql" / "data"), *words]
+    subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+
+
+def start(root: Path) -> None:
+    """The server, on a socket in its folder; it answers when this returns."""
+    server(root, "pg_ctl", "-w", "-l", os.devnull, "-o", f"-k {root / 'postgresql'} -c listen_addresses=", "start")
 
 
 @contextlib.contextmanager
 def postgresql(root: Path) -> Iterator[str]:
-    """A server on a socket in a folder, and its URL. It refuses to run as root: then as the user ``postgres``."""
-    bin_folder = Path(shutil.which("initdb") or "").resolve().parent
+    """A server on a socket in a folder, and its URL."""
     place = root / "postgresql"
     place.mkdir()
-    user: tuple[str, ...] = ()
     if os.geteuid() == 0:
-        user = ("runuser", "-u", "postgres", "--")
         shutil.chown(place, "postgres")
         root.chmod(0o755)
-    data = ("-D", str(place / "data"))
-    made = [*user, str(bin_folder / "initdb"), *data, "-A", "trust", "-U", "edgekd"]
-    subprocess.run(made, stdout=subprocess.DEVNULL, check=True)
-    server = [*user, str(bin_folder / "postgres"), *data, "-k", str(place), "-c", "listen_addresses="]
-    process = subprocess.Popen(server, stderr=subprocess.DEVNULL)
-    url = f"postgresql+psycopg2://edgekd@/postgres?host={place}"
+    server(root, "initdb", "-A", "trust", "-U", "edgekd")
+    start(root)
     try:
-        for _ in range(100):
-            time.sleep(0.2)
-            with contextlib.suppress(OptunaError, SQLAlchemyError):  # not up yet
-                optuna.storages.RDBStorage(url)
-                break
-        yield url
+        yield f"postgresql+psycopg2://edgekd@/postgres?host={place}"
     finally:
-        # What runs it as another user does not hand signals on.
-        subprocess.run([*user, str(bin_folder / "pg_ctl"), *data, "-m", "fast", "stop"], stdout=subprocess.DEVNULL)
-        process.wait()
+        server(root, "pg_ctl", "-m", "fast", "stop")
+
+
+def restarts(root: Path, count: int) -> None:
+    """Stop the server for a while, so many times."""
+    for number in range(count):
+        time.sleep(6.0)
+        server(root, "pg_ctl", "-m", ("fast", "immediate")[number % 2], "stop")
+        time.sleep(DOWN_S)
+        start(root)
 
 
 @contextlib.contextmanager
@@ -166,28 +174,37 @@ def told(url: str) -> dict[str, Any]:
     }
 
 
-def torture(storage: str, count: int, kills: int, away: int, trials: int, seed: int) -> dict[str, Any]:
+def torture(storage: str, count: int, given: argparse.Namespace) -> dict[str, Any]:
     """One storage, one number of workers."""
-    rng, killed = random.Random(seed), 0
+    rng, killed, down = random.Random(given.seed), 0, given.restarts if storage == "postgresql" else 0
     with tempfile.TemporaryDirectory(prefix="edgekd-tune-") as name, STORAGES[storage](Path(name)) as url:
         started = time.monotonic()
-        workers = Workers(Path(name), url, count, trials)
+        workers = Workers(Path(name), url, count, given.trials)
         while not is_running(url):
             time.sleep(0.5)
-        while killed < kills:
+        restarts(Path(name), down)
+        ended = sum(process.poll() not in (None, 0) for process in workers.running)
+        while killed < given.kills:
             time.sleep(rng.uniform(0.2, 6.0))
             killed += workers.kill(rng.choice(workers.running))
             workers.begin()
         heard = 0
-        while heard < away:
+        while heard < given.away:
             workers.begin(AWAY)
             time.sleep(rng.uniform(10.0, 20.0))
             heard += workers.kill(workers.running[-1])
         choices = workers.choices()
-        row = {"kills": killed, "kills_away": heard, "seconds": time.monotonic() - started, **told(url)}
+        counts = {"kills": killed, "kills_away": heard, "restarts": down, "ended_by_a_restart": ended}
+        row = {**counts, "seconds": time.monotonic() - started, **told(url)}
     row["one_choice"] = len(set(choices)) == 1
-    broken = ("finished_twice", "not_asked_again_once", "asked_again_though_not_killed", "left_running")
-    row["met"] = row["one_choice"] and not any(row[key] for key in broken) and row["finished"] >= trials
+    broken = (
+        "finished_twice",
+        "not_asked_again_once",
+        "asked_again_though_not_killed",
+        "left_running",
+        "ended_by_a_restart",
+    )
+    row["met"] = row["one_choice"] and not any(row[key] for key in broken) and row["finished"] >= given.trials
     return row
 
 
@@ -198,6 +215,7 @@ def main() -> None:
     parser.add_argument("--storages", nargs="+", choices=sorted(STORAGES), default=list(STORAGES))
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--away", type=int, default=2)
+    parser.add_argument("--restarts", type=int, default=3, help="of the server of PostgreSQL")
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -205,7 +223,7 @@ def main() -> None:
     rows = dict(_common.written("tune_kills").get("rows", {}))
     for storage in given.storages:
         for count in given.workers:
-            row = torture(storage, count, given.kills, given.away, given.trials, given.seed)
+            row = torture(storage, count, given)
             rows[f"{storage}, {count} workers"] = row
             print(storage, count, json.dumps(row), flush=True)
             _common.write("tune_kills", {"rows": rows})
