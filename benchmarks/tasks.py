@@ -9,7 +9,8 @@ alone, and one that is distilled; of the distilled one every int8 file: ours (ca
 ``int8_qat``), ONNX Runtime's static quantizer by three methods, its dynamic one, and NNCF. Every file is judged on the
 test split, one sample at a time, by the runtime that it is for; differences have paired 95 % intervals over the test
 samples (bootstrap). ``time``, on an idle machine: our int8 file against the fastest of the others that loses at most a
-hundredth of the value more, and against fp32. What was trained is kept in the cache (``EDGEKD_CACHE``).
+hundredth of the value more, and against fp32. What was trained is kept in the cache (``EDGEKD_CACHE``); a file takes as
+long whatever its weights are, so ``time`` may be asked with ``--set teacher.epochs=1`` and the like on another machine.
 """
 
 from __future__ import annotations
@@ -270,7 +271,8 @@ def main() -> None:
     rows, times = kept.get("rows", {}), kept.get("times", {})
     for name in given.recipes:
         if given.what == "time":
-            times[name] = timed(name, given)
+            times[name] = {"settings": given.set, **timed(name, given)}
+            print(name, times[name], flush=True)
             _common.write("tasks", {"rows": rows, "times": times})
             continue
         for seed in given.seeds:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
-from torch.nn import functional as F
+
+from edgekd.learn.losses._shares import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class CrossEntropy:
 
     def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor) -> Tensor:
         """student: (N, C) logits; labels: (N,) int64 in 0..C-1. Returns a scalar >= 0."""
-        return F.cross_entropy(student, labels, label_smoothing=self.label_smoothing)
+        return cross_entropy(student, labels, self.label_smoothing)
 
     def per_sample(self, student: Tensor, teacher: Tensor | None, labels: Tensor) -> Tensor:
         """(N,) the loss of each sample."""
-        return F.cross_entropy(student, labels, label_smoothing=self.label_smoothing, reduction="none")
+        return cross_entropy(student, labels, self.label_smoothing, "none")

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgekd.learn.losses._base import check_range, check_temperature, standardised
+from edgekd.learn.losses._shares import log_softmax
 
 
 @dataclass(frozen=True)
@@ -57,4 +58,4 @@ def _parts(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     is_target = F.one_hot(labels, classes).bool()
     others = z[~is_target].reshape(count, classes - 1)
     pair = torch.stack([z[is_target], others.logsumexp(dim=1)], dim=1)
-    return F.log_softmax(pair, dim=1), F.log_softmax(others, dim=1)
+    return log_softmax(pair), log_softmax(others)

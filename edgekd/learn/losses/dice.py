@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,8 @@ class Dice:
     def per_sample(self, student: Tensor, teacher: Tensor | None, labels: Tensor) -> Tensor:
         """(N,) the loss of each sample."""
         wanted = labels.flatten(1)
-        known = (wanted >= 0)[:, None]
-        share = student.flatten(2).softmax(1) * known
-        right = F.one_hot(wanted.clamp_min(0), student.shape[1]).movedim(-1, 1) * known
+        share = student.flatten(2).softmax(1) * (wanted >= 0)[:, None]
+        right = wanted[:, None] == torch.arange(student.shape[1], device=wanted.device)[:, None]
         both = (share * right).sum(-1)
         either = share.sum(-1) + right.sum(-1)
         return (1 - (2 * both + self.smooth) / (either + self.smooth)).mean(dim=1)

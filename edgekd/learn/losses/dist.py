@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from edgekd.learn.losses._base import check_range, check_temperature, standardised
+from edgekd.learn.losses._shares import softmax
 
 TINY = 1e-12
 
@@ -42,7 +43,7 @@ class Dist:
         """student, teacher: (N, C) logits. A scalar in 0 .. 2 T^2 (beta + gamma), zero where both say the same."""
         if self.standardise:
             student, teacher = standardised(student), standardised(teacher)
-        p, q = (student / self.temperature).softmax(dim=1), (teacher / self.temperature).softmax(dim=1)
+        p, q = softmax(student / self.temperature), softmax(teacher / self.temperature)
         between_classes = 1 - _correlation(p, q).mean()
         between_samples = 1 - _correlation(p.T, q.T).mean()
         return (self.beta * between_classes + self.gamma * between_samples) * self.temperature**2

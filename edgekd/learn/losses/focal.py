@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from edgekd.learn.losses._base import check_range
 from edgekd.learn.losses._known import row_means
+from edgekd.learn.losses._shares import log_softmax
 from edgekd.tasks import Task
 
 
@@ -46,7 +47,7 @@ class Focal:
         if self.form == "multi_label":
             log_p = F.logsigmoid(student.where(labels > 0, -student))
             return row_means(self._focused(log_p), labels >= 0)
-        return self._focused(F.log_softmax(student, dim=1).gather(1, labels[:, None])[:, 0])
+        return self._focused(log_softmax(student).gather(1, labels[:, None])[:, 0])
 
     def _focused(self, log_p: Tensor) -> Tensor:
         """(1 - p)^gamma is taken from below, where its gradient at p = 1 is 0."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from edgekd.base.errors import RecipeError
 from edgekd.learn.losses._base import check_temperature, standardised
+from edgekd.learn.losses._shares import log_softmax
 from edgekd.tasks import Task
 
 LEAST = -1e4  # exp(-1e4) is zero in every float type
@@ -67,7 +68,7 @@ class Kl:
             p = t.sigmoid()
             bits = p * (F.logsigmoid(t) - F.logsigmoid(s)) + (1 - p) * (F.logsigmoid(-t) - F.logsigmoid(-s))
             return bits.sum(dim=1).mean() * self.temperature**2
-        log_s, log_t = F.log_softmax(s, dim=1), F.log_softmax(t, dim=1)
+        log_s, log_t = log_softmax(s), log_softmax(t)
         if self.rest == "together":
             log_s, log_t = _together(log_s, log_t)
         divergence = F.kl_div(log_s, log_t, reduction="batchmean", log_target=True)

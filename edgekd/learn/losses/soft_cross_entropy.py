@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
-from torch.nn import functional as F
+
+from edgekd.learn.losses._shares import cross_entropy, softmax
 
 
 @dataclass(frozen=True)
@@ -21,4 +22,4 @@ class SoftCrossEntropy:
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
         """student, teacher: (N, C) logits, or log shares. A scalar >= 0; the entropy of p where both say the same."""
-        return F.cross_entropy(student, F.softmax(teacher, dim=1))
+        return cross_entropy(student, softmax(teacher))
