@@ -15,7 +15,6 @@ from torch.nn import functional
 from torch.nn.modules import transformer
 
 MULTIPLIED = 25  # rows: of more, torch computes Euclidean distances by a product
-_REFUSED = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, AssertionError)
 
 
 def program_of(module: nn.Module, example: tuple[Tensor, ...], sizes: tuple[object, ...]) -> ExportedProgram:
@@ -39,9 +38,10 @@ def program_of(module: nn.Module, example: tuple[Tensor, ...], sizes: tuple[obje
         except torch._dynamo.exc.UserError as refused:
             if "Constraints violated" not in str(refused):
                 raise
+            again = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, AssertionError)
             oblivious = torch.fx.experimental._config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
             for context in (oblivious, _len_is_a_size()):
-                with context, suppress(*_REFUSED):
+                with context, suppress(*again):
                     return torch.export.export(module, example, dynamic_shapes=sizes)
             raise
 
