@@ -1,6 +1,7 @@
 """What OpenVINO answers, in a process whose instruction set is forced: ``python _openvino_answers.py FOLDER``.
 
-Each ``NAME.onnx`` of the folder, on ``NAME.npz``'s inputs, in batches of 1, 2, 7 and 64, into ``NAME.out.npz``.
+Each ``NAME.onnx`` of the folder, on ``NAME.npz``'s inputs, in batches of 1, 2, 7 and 64, into ``NAME.out.npz``: an
+array for each batch and output, ``64 y``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def main(folder: Path) -> None:
         answers: dict[str, Any] = {}
         for batch in BATCHES:
             session = backend.open({"model.onnx": file.read_bytes()}, batch=batch)
-            answers[str(batch)] = next(iter(batches.run(session, inputs, batch).values()))
+            answers |= {f"{batch} {name}": y for name, y in batches.run(session, inputs, batch).items()}
         np.savez(file.with_suffix(".out.npz"), **answers)
 
 
