@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import itertools
 import logging
 import os
 import shutil
+import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +22,19 @@ from filelock import FileLock  # comes with torch
 from edgekd import cli
 from edgekd.build import run
 from edgekd.learn import threads
+
+
+def _later(term: str, value: str) -> bool:
+    """``is_valid_syntax`` of rfc3987_syntax, which is imported when an address is held against its grammar."""
+    if sys.modules.get("rfc3987_syntax") is LATER:
+        del sys.modules["rfc3987_syntax"]
+    return bool(importlib.import_module("rfc3987_syntax").is_valid_syntax(term, value))
+
+
+# jsonschema imports it; its 38 grammars take 2 s of every worker, and few of our documents hold an address.
+LATER = types.ModuleType("rfc3987_syntax")
+LATER.is_valid_syntax = _later  # type: ignore[attr-defined]
+sys.modules.setdefault("rfc3987_syntax", LATER)
 
 COUNT = itertools.count()
 Shared = Callable[[str, Callable[[Path], None]], Path]
