@@ -13,6 +13,7 @@ from edgekd.base.wordpiece import is_cjk, spelled
 
 _SYLLABLES = range(0xAC00, 0xD7A4)  # Hangul comes apart by arithmetic
 _SURROGATES = range(0xD800, 0xE000)
+_UNUSED = range(0x40000, 0xE0000)  # more than half of all: planes that hold nothing
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def of(tokens: Collection[str], lower: bool) -> Tables:
 @functools.cache
 def _changes(lower: bool) -> tuple[tuple[int, str], ...]:
     """Every character that is not spelled as itself, and how it is."""
-    codes = (code for code in range(sys.maxunicode + 1) if code not in _SURROGATES and code not in _SYLLABLES)
+    used = chain(range(_UNUSED.start), range(_UNUSED.stop, sys.maxunicode + 1))
+    codes = (code for code in used if code not in _SURROGATES and code not in _SYLLABLES)
     return tuple((code, become) for code in codes if (become := _become(chr(code), lower)) != chr(code))
 
 
