@@ -479,15 +479,24 @@ SURE: list[tuple[Task, Certainty, list[float], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("task", "scores", "answer"), TOLD)
-def test_every_language_says_what_the_task_does(tmp_path: Path, task: Any, scores: list[float], answer: Any) -> None:
-    """Beside a head of classes, whose answer is as before."""
-    other = {"label": "b", "scores": [0.5, 2.0]}
+def of_one_kind() -> dict[str, list[tuple[Task, list[float], Any]]]:
+    """``TOLD`` by task and by the kinds of its constants: of those the lines of a program are the same."""
+    groups: dict[str, list[tuple[Task, list[float], Any]]] = {}
+    for task, scores, answer in TOLD:
+        constants = sorted((name, type(value).__name__) for name, value in task.constants.items())
+        groups.setdefault(f"{type(task).__name__} {constants}", []).append((task, scores, answer))
+    return groups
+
+
+@pytest.mark.parametrize("cases", of_one_kind().values(), ids=of_one_kind())
+def test_every_language_says_what_the_task_does(tmp_path: Path, cases: list[tuple[Task, list[float], Any]]) -> None:
+    """Beside a head of classes, whose answer is as before; cases of one kind in one program."""
+    heads = {f"head{i}": case for i, case in enumerate(cases)}
     says(
         tmp_path,
-        {"head": task, "other": CLASSES},
-        {"head": scores, "other": [0.5, 2.0]},
-        {"head": answer, "other": other},
+        {**{head: task for head, (task, _, _) in heads.items()}, "other": CLASSES},
+        {**{head: scores for head, (_, scores, _) in heads.items()}, "other": [0.5, 2.0]},
+        {**{head: answer for head, (_, _, answer) in heads.items()}, "other": {"label": "b", "scores": [0.5, 2.0]}},
         {},
     )
 
@@ -512,14 +521,15 @@ TAGS = ["O", "B-film", "I-film", "B-mood", "I-mood"]
 TEXT = "A\u3000quiet\r\n\u0007 \u0007 [UNK]Olé! 😀 zzz films  quiet" + "\tfilms" * 4
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_every_language_finds_the_spans_of_a_text(tmp_path: Path, seed: int) -> None:
-    """Beside a head of classes, and as the task itself decodes; the last words lie behind what is read."""
-    asked = about("text", labels={"tags": TAGS, "mood": ["a", "b"]}, task=Tagging())
-    asked = replace(asked, tasks={"tags": Tagging(), "mood": CLASSES})
+def test_every_language_finds_the_spans_of_a_text(tmp_path: Path) -> None:
+    """Four heads of spans beside one of classes, and as the task itself decodes; the last words lie behind what is
+    read."""
+    spans = [f"tags{seed}" for seed in range(4)]
+    asked = about("text", labels={**dict.fromkeys(spans, TAGS), "mood": ["a", "b"]}, task=Tagging())
+    asked = replace(asked, tasks={**dict.fromkeys(spans, Tagging()), "mood": CLASSES})
     tokens = preprocess.apply(asked.ops, np.array([TEXT], dtype=object))["input_ids"].shape[1]
-    drawn = np.random.default_rng(seed).integers(0, 8, (tokens, len(TAGS))) / 8  # equal numbers among them
-    scores = {"tags": drawn.astype(np.float32), "mood": np.array([0.5, 2.0], np.float32)}
+    drawn = np.random.default_rng(0).integers(0, 8, (len(spans), tokens, len(TAGS))) / 8  # equal numbers among them
+    scores = {**dict(zip(spans, drawn.astype(np.float32), strict=True)), "mood": np.array([0.5, 2.0], np.float32)}
     wanted = {head: examples.said(asked, head, part, TEXT) for head, part in scores.items()}
     (tmp_path / "vocab.txt").write_bytes(Vocabulary.of(WORDS).written())
     place = write(tmp_path, asked, TEXT)
