@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, RecipeError
-from edgekd.learn.data import ROLES, check_delimiter, file_text, read_arrays
+from edgekd.learn.data import ROLES, check_delimiter, delimiter_of, file_text, read_arrays
 from edgekd.teachers import _parquet
 from edgekd.teachers._cells import Cells, Holds
 
@@ -135,35 +135,33 @@ def _npz(file: Path, where: str) -> dict[str, Columns]:
     return {split: Columns(held, place, classes=classes) for split, held in parts.items()}
 
 
-def _separated(delimiter: str) -> Read:
-    def read_table(file: Path, where: str, holds: Held) -> Columns:
-        with _text(file, where, newline="") as text:
-            reader = csv.reader(text, delimiter=delimiter, strict=True)
-            try:
-                header = next(filter(None, reader), None)
-                if header is None:
-                    raise DataError("an empty file", where=where)
-                check_delimiter(header, f"{where}, line {reader.line_num}", delimiter, (".csv", ".tsv"))
-                columns, lines, wrong = [Cells(holds(name)) for name in header], array("q"), _twice(header, where)
-                rows: list[list[str]] = []
-                for row in filter(None, reader):
-                    if len(row) != len(header):
-                        place, allowed = f"{where}, line {reader.line_num}", str(len(header))
-                        what = "another number of cells than the header"
-                        wrong = wrong or DataError(what, where=place, found=len(row), allowed=allowed)
-                    if wrong is None:
-                        rows.append(row)
-                        lines.append(reader.line_num)
-                    if len(rows) * len(header) >= AT_ONCE:
-                        _add(columns, rows)
-            except csv.Error as err:
-                raise DataError(f"not a table: {err}", where=f"{where}, line {reader.line_num}") from err
-            if wrong is not None:
-                raise wrong
-            _add(columns, rows)
-        return Columns(dict(zip(header, columns, strict=True)), where, lines)
-
-    return read_table
+def _separated(file: Path, where: str, holds: Held) -> Columns:
+    delimiter = delimiter_of(file, where)
+    with _text(file, where, newline="") as text:
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        try:
+            header = next(filter(None, reader), None)
+            if header is None:
+                raise DataError("an empty file", where=where)
+            check_delimiter(header, f"{where}, line {reader.line_num}", delimiter, (".csv", ".tsv"))
+            columns, lines, wrong = [Cells(holds(name)) for name in header], array("q"), _twice(header, where)
+            rows: list[list[str]] = []
+            for row in filter(None, reader):
+                if len(row) != len(header):
+                    place, allowed = f"{where}, line {reader.line_num}", str(len(header))
+                    what = "another number of cells than the header"
+                    wrong = wrong or DataError(what, where=place, found=len(row), allowed=allowed)
+                if wrong is None:
+                    rows.append(row)
+                    lines.append(reader.line_num)
+                if len(rows) * len(header) >= AT_ONCE:
+                    _add(columns, rows)
+        except csv.Error as err:
+            raise DataError(f"not a table: {err}", where=f"{where}, line {reader.line_num}") from err
+        if wrong is not None:
+            raise wrong
+        _add(columns, rows)
+    return Columns(dict(zip(header, columns, strict=True)), where, lines)
 
 
 def _twice(header: list[str], where: str) -> DataError | None:
@@ -235,8 +233,8 @@ def _text(file: Path, where: str, newline: str) -> Iterator[io.TextIOBase]:
 
 
 READERS: dict[str, Read] = {
-    "csv": _separated(","),
-    "tsv": _separated("\t"),
+    "csv": _separated,
+    "tsv": _separated,
     "jsonl": _lines,
     "ndjson": _lines,
     "parquet": _rows,

@@ -112,12 +112,16 @@ def test_what_is_nearly_right_names_the_way_out(tmp_path: Path) -> None:
     cases = {
         tmp_path / "a.npz": "'predictions' holds a number for each class: call it probabilities or logits",
         written(tmp_path / "b.csv", [[i, *row] for i, row in enumerate(SHARES)], ["", *NAMES]): "index=False",
-        written(tmp_path / "c.csv", SHARES.tolist(), mark=";"): "line 1: one column alone.*found 'semicolon'",
+        written(tmp_path / "c.csv", SHARES.tolist(), mark="|"): "line 1: one column alone.*found 'bar'",
         written(tmp_path / "d.csv", [["0,9", "0,05", "0,05"]]): "not a number; found '0,9'; a point stands before",
     }
     for path, message in cases.items():
         with pytest.raises(DataError, match=message):
             read(path)
+
+
+def test_semicolons_part_columns_where_the_header_has_them_alone(tmp_path: Path) -> None:
+    np.testing.assert_allclose(shares(written(tmp_path / "a.csv", SHARES.tolist(), mark=";")), SHARES, atol=1e-6)
 
 
 def test_names_in_bytes_are_names(tmp_path: Path) -> None:

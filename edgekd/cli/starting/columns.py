@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgekd.base.errors import DataError, EdgekdError
-from edgekd.learn.data import ROLES, cells_of_table, header_of, same_name
-from edgekd.learn.data.text import cells_of
+from edgekd.learn.data import ROLES, cells_of_table, cells_of_texts, header_of, same_name
 from edgekd.spec.recipe import Table
 from edgekd.tasks import CLASSES, Task
 from edgekd.teachers.recorded import id_column
@@ -21,7 +20,7 @@ FIRST = ("anchor", "query", "question", "sentence1", "premise")
 SECOND = ("positive", "answer", "passage", "sentence2", "hypothesis")
 SCORES = ("score", "similarity", *LABELS)
 SPLITS = ("split", "splits", "subset", "partition", "set")
-QUOTED = (".csv", ".csv.gz")
+QUOTED = (".csv", ".csv.gz", ".jsonl")
 WORDS = 3  # in the middle of a column's cells: so many make a text
 FEW = 64  # values of a column that come again and again: these are no texts
 LISTED_FILES = 0.25  # of a folder's files: so many are no chance
@@ -180,9 +179,7 @@ def _lists(cells: Sequence[str], names: Mapping[str, int] | set[str], count: int
 
 def _texts_of(file: Path) -> dict[str, list[str]]:
     """The columns of a file of texts; what lacks a cell is left to who reads it in earnest."""
-    header, *rows = cells_of(file, f"{WHERE}: {file.name}") or [[]]
-    rows = [row for row in rows if len(row) == len(header)]
-    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+    return cells_of_texts(file, f"{WHERE}: {file.name}")
 
 
 def split(columns: Columns) -> Table:

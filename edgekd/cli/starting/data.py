@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,24 +11,35 @@ from edgekd.base import plugins
 from edgekd.base.errors import DataError, UsageError
 from edgekd.cli.starting import columns
 from edgekd.cli.starting.columns import WHERE
-from edgekd.learn.data import ROLES, Dataset, cells_of_table, file_content, is_wav, looked_at, read_arrays, wav_facts
+from edgekd.learn.data import (
+    ROLES,
+    Dataset,
+    cells_of_table,
+    file_content,
+    files_below,
+    is_wav,
+    looked_at,
+    read_arrays,
+    wav_facts,
+)
 from edgekd.learn.data.arrow import ENDINGS as ARROW
 from edgekd.learn.data.arrow import Column, columns_of
 from edgekd.learn.data.imagefolder import ENDINGS as PICTURES
 from edgekd.learn.data.imagefolder import MASKS
+from edgekd.learn.data.npz import LABELS, SAMPLES
 from edgekd.spec.recipe import Table
-from edgekd.tasks import CLASSES, Task
+from edgekd.tasks import CLASSES, LISTED, Task
 
 TEXTS = (".tsv", ".tsv.gz")
-TABLES = (".csv", ".csv.gz", ".parquet")  # those of CSV may hold texts
+TABLES = (".csv", ".csv.gz", ".jsonl", ".parquet")  # those of CSV and JSON may hold texts
 SOUNDS = (".wav",)
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of pictures and sounds, as ``datasets`` calls it
 LOOKED_AT = 50  # pictures or sounds, which tell what the others are like
 LARGEST, STEP = 224, 8  # sides of pictures that come in several sizes, in pixels
 ALLOWED = (
-    "a folder with one folder of pictures or wav files a class, a folder or file of texts (.tsv, .csv), of tables "
-    "(.csv, .parquet) or of what datasets saves (.arrow), of shards (.tar), an .npz, a function mypkg.mod:data "
-    "that gives (train, validation, test), or a source's name"
+    "a folder with one folder of pictures or wav files a class, a folder or file of texts (.tsv, .csv, .jsonl), of "
+    "tables (.csv, .jsonl, .parquet) or of what datasets saves (.arrow), of shards (.tar), an .npz, a function "
+    "mypkg.mod:data that gives (train, validation, test), or a source's name"
 )
 
 
@@ -71,7 +84,7 @@ def notes(table: Table) -> list[str]:
 
 
 def _folder(folder: Path, given: frozenset[str], task: Task) -> Table:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = [path for path in files_below(folder) if path.is_file()]
     pictures = [path for path in files if path.suffix.lower() in PICTURES]
     if pictures and task.geometry == "mask":
         masks = _masks_of(folder, pictures, given)
@@ -98,7 +111,9 @@ def _folder(folder: Path, given: frozenset[str], task: Task) -> Table:
             return {"source": "table", **source, **keys, **columns.ids_of_table(named, given, keys)}
     if any(path.suffix == ".tar" for path in files):
         return {"source": "webdataset", "path": str(folder)}
-    raise DataError("no data that is known in it", where=WHERE, found=str(folder), allowed=ALLOWED)
+    kinds = Counter(path.suffix.lower() or "no ending" for path in files)
+    inside = ", ".join(f"{count:,} {ending}" for ending, count in kinds.most_common(LISTED)) or "no files"
+    raise DataError("no data that is known in it", where=f"{WHERE}: {folder.name}", found=inside, allowed=ALLOWED)
 
 
 def _listed(
@@ -239,17 +254,32 @@ def _arrays(file: Path, given: frozenset[str]) -> Table:
     arrays = read_arrays(str(file), "data")
     if {"samples", "offsets"} <= arrays.keys():
         return {"source": "audio", **({"split": "split"} if "split" in arrays else {})}
-    by_role = {}
-    for role in ("train", "validation", "test"):
-        words = [word for word, of in ROLES.items() if of == role]
-        for letter in "xy":
-            known = [name for word in words for name in (f"{letter}_{word}", f"{letter.upper()}_{word}")]
-            by_role[f"{letter}_{role}"] = next((name for name in known if name in arrays), "")
-    if not (by_role["x_train"] and by_role["x_test"]) and not {"data.x_train", "data.samples"} & given:
-        allowed = "x_train, y_train, x_test, y_test; or samples and offsets of sounds"
-        hint = "--set data.x_train=NAME, and so on"
-        where = f"{WHERE}: {file.name}"
-        raise DataError("no arrays that are known", where=where, found=", ".join(arrays), allowed=allowed, hint=hint)
-    usual = {"x_train": "x_train", "y_train": "y_train", "x_test": "x_test", "y_test": "y_test"}
+    by_role = {name: "" for role in ("train", "validation", "test") for name in (f"x_{role}", f"y_{role}")}
+    for name in arrays:
+        if (called := _role_of(name)) and not by_role[called]:
+            by_role[called] = name
+    is_tested = any("test" in re.split(r"[\W\d_]+", name.lower()) for name in arrays)
+    alone = [[name for name in arrays if name.lower() in known] for known in (SAMPLES, LABELS)]
+    x_train, usual = (
+        by_role["x_train"],
+        {"x_train": "x_train", "y_train": "y_train", "x_test": "x_test", "y_test": "y_test"},
+    )
     others = {key: name for key, name in by_role.items() if name != usual.get(key, "")}
-    return {"source": "npz", **others, **({} if "class_names" in arrays else {"classes": ""})}
+    if not x_train and not is_tested and len(alone[0]) == len(alone[1]) == 1:  # the source finds them, too
+        x_train, others = alone[0][0], {}
+    is_whole = bool(x_train) and bool(by_role["x_test"] or not is_tested)
+    if not is_whole and not {"data.x_train", "data.samples"} & given:
+        allowed = "x_train, y_train, x_test, y_test; x and y alone; or samples and offsets of sounds"
+        where, hint, names = f"{WHERE}: {file.name}", "--set data.x_train=NAME, and so on", ", ".join(arrays)
+        raise DataError("no arrays that are known", where=where, found=names, allowed=allowed, hint=hint)
+    rows: Table = {"samples": "numbers"} if x_train and arrays[x_train].ndim == 2 else {}
+    return {"source": "npz", **others, **rows, **({} if "class_names" in arrays else {"classes": ""})}
+
+
+def _role_of(name: str) -> str | None:
+    """The key of the source that an array is called after: ``y_validation`` of ``val_labels``; None: of none."""
+    words = name.lower().split("_")
+    roles = [ROLES[word] for word in words if word in ROLES]
+    rest = "_".join(word for word in words if word not in ROLES)
+    letter = "x" if rest in SAMPLES else "y" if rest in LABELS else None
+    return f"{letter}_{roles[0]}" if letter and len(roles) == 1 else None

@@ -9,6 +9,7 @@ from edgekd.learn.data._encoded import looked_at
 from edgekd.learn.data._files import size_of as file_size
 from edgekd.learn.data._files import text_of as file_text
 from edgekd.learn.data._files import unpacked as file_content
+from edgekd.learn.data._folders import walk as files_below
 from edgekd.learn.data._hashes import remembered_in
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._inputs import taken_first
@@ -19,6 +20,8 @@ from edgekd.learn.data._outside import without
 from edgekd.learn.data._split import ROLES
 from edgekd.learn.data._table_files import check_delimiter, header_of
 from edgekd.learn.data._table_files import columns_of as cells_of_table
+from edgekd.learn.data._table_lines import delimiter_of
+from edgekd.learn.data._text_lines import columns_of as cells_of_texts
 from edgekd.learn.data._tokenizer import read as read_vocabulary
 from edgekd.tasks import same_name
 
@@ -33,10 +36,13 @@ __all__ = [
     "Split",
     "ahead",
     "cells_of_table",
+    "cells_of_texts",
     "check_delimiter",
+    "delimiter_of",
     "file_content",
     "file_size",
     "file_text",
+    "files_below",
     "fingerprint",
     "from_arrays",
     "from_splits",

@@ -177,7 +177,9 @@ def _check_header(file: IO[bytes], size: int, key: str, where: str) -> Header:
     except _HEADERS as err:
         raise DataError("not an array of numpy", where=where, found=key, allowed="what numpy.savez writes") from err
     if dtype.hasobject:
-        raise DataError("can't be read without pickle (objects)", where=where, found=key, allowed="numbers or texts")
+        hint = "numpy.array(a.tolist()) has a type of its own where all of the list are alike"
+        what = "can't be read without pickle (objects)"
+        raise DataError(what, where=where, found=key, allowed="numbers or texts", hint=hint)
     if dtype.kind not in "biufSUMm":
         raise DataError("neither numbers nor texts", where=where, found=str(dtype), allowed="numbers or texts")
     count = math.prod(shape)

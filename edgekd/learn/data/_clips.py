@@ -19,6 +19,8 @@ from edgekd.learn.data._decoding import Decoded, Item
 
 UNREADABLE = (wave.Error, EOFError, RuntimeError, struct.error, ValueError, ArithmeticError)  # of a damaged header
 _PCM = bytes.fromhex("0100000000001000800000aa00389b71")  # the GUID of PCM in a header that is extensible
+FORMS = {3: "floats", 6: "A-law", 7: "mu-law", 0x55: "MP3", 0xFFFE: "an extensible header, of no PCM"}
+CONVERTED = "ffmpeg -i in.wav -ac 1 -c:a pcm_s16le out.wav writes such a file"
 Clip = NDArray[np.int16]
 
 
@@ -73,7 +75,7 @@ def wav_facts(data: bytes, where: str) -> Facts:
         with wave.open(io.BytesIO(_plain(data)), "rb") as file:
             return Facts(file.getnframes(), file.getframerate())
     except UNREADABLE as err:
-        raise DataError(f"not a wav file ({str(err) or 'it ends too soon'})", where=where) from err
+        raise _unreadable(data, "not a wav file", err, where) from err
 
 
 def is_wav(data: bytes) -> bool:
@@ -93,11 +95,12 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
             channels, width, clip_rate, count = file.getparams()[:4]
             frames = file.readframes(count)
     except UNREADABLE as err:
-        raise DataError(f"not a wav file of PCM samples ({str(err) or 'it ends too soon'})", where=where) from err
+        raise _unreadable(data, "not a wav file of PCM samples", err, where) from err
     if channels != 1:
-        raise DataError("not one channel", where=where, found=f"{channels} channels", allowed="mono")
+        raise DataError("not one channel", where=where, found=f"{channels} channels", allowed="mono", hint=CONVERTED)
     if width != 2:
-        raise DataError("another width of samples", where=where, found=f"{8 * width} bits", allowed="16 bits")
+        what, bits = "another width of samples", f"{8 * width} bits"
+        raise DataError(what, where=where, found=bits, allowed="16 bits", hint=CONVERTED)
     check_rate(clip_rate, rate, where)
     if len(frames) != 2 * count:
         allowed = f"{count}, as its header says"
@@ -107,6 +110,17 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
         hint = "write the file anew"
         raise DataError("its header does not say all that it holds", where=where, found=held, hint=hint)
     return np.frombuffer(frames, "<i2").astype(np.int16)
+
+
+def _unreadable(data: bytes, what: str, err: BaseException, where: str) -> DataError:
+    """The error on a file that Python can't read; where its samples are of another form, with the way out."""
+    forms = [
+        int.from_bytes(data[at : at + 2], "little") for name, at, size in _chunks(data) if name == b"fmt " and size
+    ]
+    if forms and forms[0] != 1:
+        form = FORMS.get(forms[0], f"of form {forms[0]}")
+        return DataError("not PCM samples", where=where, found=form, allowed="16 bits, mono", hint=CONVERTED)
+    return DataError(f"{what} ({str(err) or 'it ends too soon'})", where=where)
 
 
 def _plain(data: bytes) -> bytes:

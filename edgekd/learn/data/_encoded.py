@@ -191,7 +191,9 @@ def looked_at(data: bytes, where: str) -> tuple[int, int, bool]:
     try:
         file = opened(data, where)
         turned = file.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
-    except (UnidentifiedImageError, *DECODABLE) as err:
+    except UnidentifiedImageError as err:
+        raise DataError("not a picture of a kind that is read", where=where, found=data[:16]) from err
+    except DECODABLE as err:
         raise DataError(f"not a picture ({err})", where=where) from err
     height, width = (file.width, file.height) if turned else (file.height, file.width)
     return height, width, file.mode in GREY or file.mode in WHITE

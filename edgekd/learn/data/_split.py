@@ -173,11 +173,14 @@ def images(x: AnyArray, where: str) -> AnyArray:
     if x.ndim == 3:
         x = x[..., None]
     if x.ndim != 4 or x.shape[-1] not in (1, 3, 4):
-        raise DataError(
-            "not images", where=where, found=x.shape, allowed="(N, H, W), or (N, H, W, C) with 1, 3 or 4 channels"
-        )
+        allowed = "(N, H, W), or (N, H, W, C) with 1, 3 or 4 channels"
+        hint = "numpy.moveaxis(x, 1, -1) puts channels last" if x.ndim == 4 and x.shape[1] in (1, 3, 4) else None
+        raise DataError("not images", where=where, found=x.shape, allowed=allowed, hint=hint)
     if x.dtype != np.uint8 and x.dtype.kind != "f":
-        raise DataError("not images", where=where, found=str(x.dtype), allowed="uint8 or a float dtype")
+        held = f"{x.dtype} {x.min()} to {x.max()}" if x.size and x.dtype.kind in "iu" else str(x.dtype)
+        is_byte = x.size and x.dtype.kind in "iu" and x.min() >= 0 and x.max() <= 255
+        hint = 'x.astype("uint8") is the same pictures' if is_byte else None
+        raise DataError("not images", where=where, found=held, allowed="uint8 or a float dtype", hint=hint)
     return x if x.dtype == np.uint8 else x.astype(np.float32)
 
 

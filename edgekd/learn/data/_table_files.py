@@ -18,9 +18,9 @@ from edgekd.learn.data import _arrow, _files, _table_lines
 from edgekd.learn.data._table_lines import Left, Line
 from edgekd.tasks import LISTED
 
-DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+SEPARATED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET, JSON_LINES = ".parquet", ".jsonl"
-ENDINGS = (*DELIMITERS, PARQUET, JSON_LINES)
+ENDINGS = (*SEPARATED, PARQUET, JSON_LINES)
 AT_ONCE = 4096  # rows that are read together of those that are left in a file
 
 Choose = Callable[[list[str], str], Sequence[str]]
@@ -122,7 +122,7 @@ def read(path: Path, choose: Choose, *, leave: bool = False) -> Cells:
         return _of_json_lines(path, choose, where)
     if ending == PARQUET:
         return _of_parquet(path, choose, where)
-    return _of_texts(path, DELIMITERS[ending], choose, where, leave=leave)
+    return _of_texts(path, _table_lines.delimiter_of(path, where), choose, where, leave=leave)
 
 
 def header_of(path: Path) -> list[str]:
@@ -170,21 +170,7 @@ def _of_texts(path: Path, delimiter: str, choose: Choose, where: str, *, leave: 
 
 
 def _of_json_lines(path: Path, choose: Choose, where: str) -> Cells:
-    """An object a line, whose keys are columns; a key that a line has not is a missing value there."""
-    rows: list[dict[str, object]] = []
-    places: list[int] = []
-    number = 0
-    try:
-        for number, line in enumerate(_files.unpacked(path, where).decode("utf-8-sig").split("\n"), start=1):
-            if line.strip():
-                rows.append(dict(json.loads(line).items()))
-                places.append(number)
-    except UnicodeDecodeError as err:
-        raise _files.no_utf8(path, where) from err
-    except (ValueError, AttributeError, RecursionError) as err:
-        what = f"no object of JSON ({err})"
-        raise DataError(what, where=f"{where}, line {number}", allowed='{"column": value, ...}') from err
-    header = list(dict.fromkeys(key.strip() for row in rows for key in row))
+    rows, places, header = _objects(path, where)
     _check_header(header, where, ",")
     names = list(choose(header, where))
     columns = {
@@ -192,6 +178,32 @@ def _of_json_lines(path: Path, choose: Choose, where: str) -> Cells:
         for name in names
     }
     return Cells(path.name, columns, np.array(places, np.int64), "line", header=header)
+
+
+def plain_cells(path: Path, where: str) -> dict[str, list[str]]:
+    """The cells of every column of a file of JSON lines; [] of one that holds lists or tables. Raises as ``read``."""
+    rows, _, header = _objects(path, where)
+    nested = {name for row in rows for name, value in row.items() if isinstance(value, list | dict)}
+    return {name: [] if name in nested else [_text(row.get(name), where) for row in rows] for name in header}
+
+
+def _objects(path: Path, where: str) -> tuple[list[dict[str, object]], list[int], list[str]]:
+    """An object a line, the numbers of the lines, and the keys, which are columns; a key that a line has not is a
+    missing value there."""
+    rows: list[dict[str, object]] = []
+    places: list[int] = []
+    number = 0
+    try:
+        for number, line in enumerate(_files.unpacked(path, where).decode("utf-8-sig").split("\n"), start=1):
+            if line.strip():
+                rows.append({key.strip(): value for key, value in json.loads(line).items()})
+                places.append(number)
+    except UnicodeDecodeError as err:
+        raise _files.no_utf8(path, where) from err
+    except (ValueError, AttributeError, RecursionError) as err:
+        what = f"no object of JSON ({err})"
+        raise DataError(what, where=f"{where}, line {number}", allowed='{"column": value, ...}') from err
+    return rows, places, list(dict.fromkeys(key for row in rows for key in row))
 
 
 def _check_header(header: list[str], where: str, delimiter: str) -> None:
@@ -205,12 +217,12 @@ def _check_header(header: list[str], where: str, delimiter: str) -> None:
         if name in seen:
             raise DataError("two columns of this name", where=where, found=name)
         seen.add(name)
-    check_delimiter(header, where, delimiter, DELIMITERS)
+    check_delimiter(header, where, delimiter, SEPARATED)
 
 
 def check_delimiter(header: Sequence[str], where: str, delimiter: str, endings: Iterable[str]) -> None:
     """Raise DataError where a header is one column alone, in which another mark than the delimiter parts names."""
-    others = {",": "comma", "\t": "tab", ";": "semicolon"}
+    others = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
     if len(header) == 1 and (parted := [word for char, word in others.items() if char in header[0]]):
         allowed = f"a {others[delimiter]}, as the file's name says: {', '.join(endings)}"
         raise DataError("one column alone, with another mark inside", where=where, found=parted[0], allowed=allowed)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _files
+
+csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))  # a text may be a book; how long a file is has a limit
+HEADER_BYTES = 1 << 16  # of a file, in which its first line is looked for
 
 
 class Line(NamedTuple):
@@ -31,6 +36,24 @@ class Line(NamedTuple):
     start: int
     stop: int
     cells: list[str]
+
+
+def delimiter_of(path: Path, where: str) -> str:
+    """What stands between the columns of a file of CSV or TSV: a tab in ``.tsv``, a comma in ``.csv``; or, where the
+    header has semicolons and no comma, a semicolon, as spreadsheets write where the comma is a decimal mark.
+
+    Raises:
+        DataError: not a regular file, or one too large.
+    """
+    name = path.name.lower()
+    if not name.endswith((".csv", ".csv.gz")):
+        return "\t"
+    _files.size_of(path, where, "bytes")
+    header = b""
+    opens = gzip.open if name.endswith(".gz") else open
+    with suppress(OSError, EOFError, zlib.error), opens(path, "rb") as file:  # damaged: who reads all of it tells
+        header = cast("io.BufferedIOBase", file).readline(HEADER_BYTES)
+    return ";" if b";" in header and b"," not in header else ","
 
 
 def lines_of(path: Path, delimiter: str, where: str) -> Iterator[Line]:

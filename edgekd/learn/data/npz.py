@@ -35,7 +35,7 @@ from edgekd.tasks import CLASSES, Numbered, Task, named
 
 X_TRAIN, Y_TRAIN, X_TEST = "x_train", "y_train", "x_test"
 SAMPLES = ("x", "images", "data", "features", "inputs")  # what a file's only samples are called
-LABELS = ("y", "labels", "targets")
+LABELS = ("y", "labels", "targets", "label", "target")
 
 
 @dataclass(frozen=True)

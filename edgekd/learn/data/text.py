@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -13,22 +12,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import plugins
+from edgekd.base import plugins, table_rows
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _table_lines, _tagged, _vocabulary
+from edgekd.learn.data import _files, _table_lines, _tagged, _text_lines, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._role_files import RoleFiles, fingerprint
 from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
+from edgekd.learn.data._table_files import JSON_LINES
 from edgekd.learn.data._table_labels import Names, places_by_split
 from edgekd.learn.data._table_lines import Line
+from edgekd.learn.data._text_lines import ENDINGS, UNQUOTED
 from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair, labels_of_rows
 from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
 
-OTHERS = (".json", ".jsonl", ".ndjson", ".jsonl.gz", ".parquet", ".arrow", ".xlsx")  # files of another form
-ENDINGS = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
+OTHERS = (".json", ".ndjson", ".jsonl.gz", ".parquet", ".arrow", ".xlsx")  # files of another form
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class Rows:
 @dataclass(frozen=True)
 class Text(Reading):
     """UTF-8 files with a header line and a sample a line: ``.tsv``, tabs between the columns, nothing quoted; or
-    ``.csv``, commas between them, and quotation marks around a text that holds a comma, a line's end or such a mark,
-    which is doubled then.
+    ``.csv``, commas between them, or semicolons (see ``_table_lines.delimiter_of``), and quotation marks around a text
+    that holds one, a line's end or such a mark, which is doubled then; or ``.jsonl``, an object a line, without header.
 
     Attributes:
         path: a file, off which validation and test are carved; or a folder with ``<prefix>train.tsv`` and, where they
             are there, ``<prefix>validation.tsv`` (or valid, val, dev) and ``<prefix>test.tsv``, in whatever case; or
-            each with ``.csv``, ``.tsv.gz`` or ``.csv.gz``.
+            each with ``.csv``, ``.tsv.gz``, ``.csv.gz`` or ``.jsonl``.
         prefix: what the names of a folder's files begin with, such as ``sst2_``.
         split: the column of a single file that says each line's split: train, validation (or val, dev) or test.
         sentence, label: names of the columns; without a label ("") the data has none. Of ``tagging`` a label is a tag
@@ -87,8 +87,8 @@ class Text(Reading):
         split_seed: of the carving.
         id: the column that names each sample, for answers that were recorded elsewhere; without it they are numbered.
             The texts of a pair ``7`` are ``7/1`` and ``7/2``, its negatives ``7/3`` up.
-        lazy, workers: see ``Reading``; a ``.gz`` and texts whose words have tags are held in memory, and texts need no
-            workers.
+        lazy, workers: see ``Reading``; ``.gz``, ``.jsonl`` and texts whose words have tags are held in memory, and
+            texts need no workers.
     """
 
     path: str
@@ -151,7 +151,7 @@ class Text(Reading):
         if task.dense:
             splits = {role: _tagged.split_of_tokens(split, op) for role, split in splits.items()}
         parts = splits["train"], splits["validation"], splits["test"]
-        all_notes = (*notes, *carved, *self._beside.left_out())
+        all_notes = (*notes, *carved, *self._beside.left_out(), *_quoted(rows.values()))
         if task.dense and self.lazy is True:
             all_notes = (*all_notes, "texts whose words have tags are held in memory, whatever data.lazy says")
         all_notes = (*all_notes, *self.scanned(splits, lambda _: None))
@@ -173,7 +173,11 @@ class Text(Reading):
         stamp = np.full(len(spans), _files.stamp_of(path.stat()), np.int64)
         starts, sizes, column = spans.T
         places = (starts, sizes, np.array(rows.lines, np.int64), column)
-        decoder = Texts("", "data.path: {file}, line {name}", "," if _is_csv(path) else "")
+        decoder = Texts(
+            "",
+            "data.path: {file}, line {name}",
+            _table_lines.delimiter_of(path, "data.path") if _text_lines.is_csv(path) else "",
+        )
         return Lazy(decoder, (np.full(len(spans), str(path), object), stamp, *places), None)
 
     @property
@@ -184,7 +188,7 @@ class Text(Reading):
         """The file of each split that has one."""
         files = self._beside.by_role()
         if other := [path.name for path in files.values() if path.name.lower().endswith(OTHERS)]:
-            hint = 'source = "arrow" reads .arrow and .parquet; JSON lines are to be saved as .tsv or .csv'
+            hint = 'source = "arrow" reads .arrow and .parquet; JSON lines are read of .jsonl'
             raise DataError("no file of lines", where="data.path", found=other[0], allowed=ENDINGS, hint=hint)
         return files
 
@@ -197,7 +201,7 @@ class Text(Reading):
     def _read(self, path: Path, role: str, task: Task) -> Rows:
         where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0
         lazy = not task.dense and self._stays(path)  # tags are held against the words
-        lines = _lines(path, where, lazy)
+        lines = _text_lines.lines_of(path, where, lazy, self._beside_texts)
         header = next(lines, Line(1, 0, 0, [""])).cells
         of_texts = [self._column(header, key, name, where) for key, name in self._texts_of_line]
         of_labels = [self._column(header, "label", self.label, where)] if self.label else []
@@ -211,27 +215,28 @@ class Text(Reading):
             if any("\0" in cell for cell in cells):
                 raise DataError("a NUL, which no text has", where=place, allowed="UTF-8")
             if len(cells) != len(header):
-                raise DataError("another number of columns than the header", where=place, found=len(cells))
+                what, allowed = "another number of columns than the header", f"{len(header)}, as the header has"
+                hint = None if _text_lines.is_csv(path) or not any('"' in cell for cell in cells) else UNQUOTED
+                raise DataError(what, where=place, found=len(cells), allowed=allowed, hint=hint)
             if cells == header:
                 raise DataError("the header once more", where=place)
-            if [cells[column] for column in of_labels] == [""] and not task.row_labels:
-                raise DataError("no label", where=place)
+            self._check_label([cells[column] for column in of_labels], task, place)
             _check_negatives([cells[column] for column in of_texts], place)
             for i, column in enumerate(of_texts, start=1):
                 if not cells[column].strip():
                     raise DataError("an empty text", where=place, allowed="at least one word")
                 if rows.spans is None:
                     rows.texts.append(cells[column])
-                elif _is_csv(path):
+                elif _text_lines.is_csv(path):
                     rows.spans.append((start, stop - start, column))
                 else:
                     before = "".join(f"{cell}\t" for cell in cells[:column])
                     rows.spans.append((start + len(before.encode()), len(cells[column].encode()), 0))
-                rows.labels.extend(sys.intern(cells[column]) for column in of_labels)
+                rows.labels.extend(sys.intern(cells[column].strip()) for column in of_labels)
                 rows.lines.append(number)
-                rows.groups.append([cells[column] for column in grouping])
-                rows.ids.extend(f"{cells[column]}/{i}" if self.pair else cells[column] for column in called)
-                rows.parts.extend(sys.intern(cells[column]) for column in splitting)
+                rows.groups.append([cells[column].strip() for column in grouping])
+                rows.ids.extend(f"{name}/{i}" if self.pair else name for name in (cells[c].strip() for c in called))
+                rows.parts.extend(sys.intern(cells[column].strip()) for column in splitting)
         return rows
 
     def _by_split(self, rows: Rows) -> dict[str, Rows]:
@@ -244,16 +249,32 @@ class Text(Reading):
 
     def _stays(self, path: Path) -> bool:
         """Whether a file's texts stay there."""
-        if path.suffix == ".gz":
+        if path.name.lower().endswith((".gz", JSON_LINES)):
             if self.lazy is True:
-                what = "packed, so that no text can be found in it"
+                what = f"{'packed' if path.suffix == '.gz' else 'of JSON'}, so that no text can be found in it"
                 raise DataError(what, where="data.lazy", found=path.name, allowed="a plain .tsv or .csv, or auto")
             return False
         return self.is_left(IN_MEMORY * _files.size_of(path, f"data.path: {path.name}", "bytes"))
 
+    @property
+    def _beside_texts(self) -> list[str]:
+        """The columns that are read."""
+        others = (self.label, *listed(self.groups), self.id, self.split)
+        return [*(name for _, name in self._texts_of_line), *filter(None, others)]
+
+    def _check_label(self, labels: Sequence[str], task: Task, place: str) -> None:
+        """Raise DataError where a sample has none: an empty cell; or where nobody says that it is a name, a word that
+        stands for nothing, as it does in a table."""
+        missing = [label for label in labels if not label or (not self.classes and table_rows.is_missing(label))]
+        if missing and not task.row_labels:
+            hint = "leave such lines out" + (", or name it in data.classes, where it is a class" if missing[0] else "")
+            raise DataError("no label", where=place, found=missing[0], hint=hint)
+
     def _column(self, header: list[str], key: str, name: str, where: str) -> int:
         if name not in header:
-            raise DataError("no such column", where=f"{where}, line 1, data.{key}", found=name, allowed=header[:LISTED])
+            hint = UNQUOTED if f'"{name}"' in header else "the first line names the columns"
+            where = f"{where}, line 1, data.{key}"
+            raise DataError("no such column", where=where, found=name, allowed=header[:LISTED], hint=hint)
         if header.count(name) > 1:
             raise DataError("two columns of this name", where=f"{where}, line 1, data.{key}", found=name)
         return header.index(name)
@@ -286,56 +307,13 @@ def _check_negatives(texts: list[str], place: str) -> None:
             raise DataError(what, where=place, found=text, allowed=allowed)
 
 
+def _quoted(files: Iterable[Rows]) -> list[str]:
+    """A note where texts of tabs seem to be quoted, as pandas does with those that hold a quotation mark."""
+    texts = [text for rows in files if ".tsv" in rows.file.lower() for text in rows.texts]
+    count = sum(len(text) > 2 and text[0] == text[-1] == '"' and '""' in text[1:-1] for text in texts)
+    return [f"{count} texts stand in quotation marks, with such doubled inside: {UNQUOTED}"] if count else []
+
+
 def _line(rows: Rows, i: int) -> str:
     """What an error calls a sample."""
     return f"data.path: {rows.file}, line {rows.lines[i]}"
-
-
-def cells_of(path: Path, where: str) -> list[list[str]]:
-    """The cells of every line of a file, the header's first. Raises as ``whole``."""
-    return [line.cells for line in _lines(path, where, lazy=False)]
-
-
-def _is_csv(path: Path) -> bool:
-    return path.name.lower().endswith((".csv", ".csv.gz"))
-
-
-def _lines(path: Path, where: str, lazy: bool) -> Iterator[Line]:
-    """The lines of a file, the header first."""
-    if _is_csv(path):
-        for row in _table_lines.lines_of(path, ",", where):
-            yield row._replace(cells=[cell.strip() for cell in row.cells])
-        return
-    lines = streamed(path, where) if lazy else whole(path, where)
-    for number, (start, line) in enumerate(lines, start=1):
-        yield Line(number, start, start, line.rstrip("\r").split("\t"))
-
-
-def whole(path: Path, where: str) -> Iterator[tuple[int, str]]:
-    """The lines of a file, each with 0; the file is read at once.
-
-    Raises:
-        DataError: it can't be read, or is no UTF-8.
-    """
-    try:
-        lines = _files.unpacked(path, where).decode("utf-8-sig").removesuffix("\n").split("\n")
-    except OSError as err:
-        raise DataError(f"can't be read ({err})", where=where) from err
-    except UnicodeDecodeError as err:
-        raise _files.no_utf8(path, where) from err
-    return ((0, line) for line in lines)
-
-
-def streamed(path: Path, where: str) -> Iterator[tuple[int, str]]:
-    """The lines of a file, each with its first byte, read one after the other. Raises as ``whole``."""
-    start = 0
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                mark = len(BOM_UTF8) if not start and line.startswith(BOM_UTF8) else 0
-                yield start + mark, line[mark:].decode().removesuffix("\n")
-                start += len(line)
-    except OSError as err:
-        raise DataError(f"can't be read ({err})", where=where) from err
-    except UnicodeDecodeError as err:
-        raise _files.no_utf8(path, where) from err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import struct
 import wave
 from collections.abc import Callable
@@ -30,11 +31,35 @@ def lines(path: Path, header: str, count: int = 12) -> Path:
     return path
 
 
-def table_of(path: Path, header: str) -> Path:
+def table_of(path: Path, header: str, mark: str = ",") -> Path:
     path.parent.mkdir(exist_ok=True)
     rows = [f"{i % 24},{'sun' if i % 3 else 'rain'},{'many' if i % 2 else 'few'}" for i in range(40)]
-    path.write_text("\n".join([header, *rows]))
+    path.write_text("\n".join([header, *(row.replace(",", mark) for row in rows)]))
     return path
+
+
+def objects(path: Path, row: Callable[[int], dict[str, Any]]) -> Path:
+    path.write_text("\n".join(json.dumps(row(i)) for i in range(40)))
+    return path
+
+
+def rows_of(path: Path) -> Path:
+    np.savez(path, data=np.arange(60.0).reshape(20, 3), labels=np.arange(20) % 2)
+    return path
+
+
+def hidden(folder: Path) -> Path:
+    for place in (folder / "__MACOSX" / "cat", folder / ".checkpoints"):
+        place.mkdir(parents=True)
+        (place / "0.png").write_bytes(b"no picture")
+    return folder
+
+
+def linked(folder: Path, links: Path) -> Path:
+    links.mkdir()
+    for place in folder.iterdir():
+        (links / place.name).symlink_to(place, target_is_directory=True)
+    return links
 
 
 def pictures(folder: Path, sides: tuple[int, ...], mode: str) -> Path:
@@ -66,9 +91,9 @@ def sounds(folder: Path) -> Path:
 
 
 def arrays(path: Path, *names: str) -> Path:
-    """Images under names that begin with an x, labels under the others."""
+    """Images under names with an x, labels under the others."""
     x, y = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4), np.arange(8) % 2
-    np.savez(path, **{name: x if name[0] in "xX" else y for name in names})  # type: ignore[arg-type]
+    np.savez(path, **{name: x if "x" in name.lower() else y for name in names})  # type: ignore[arg-type]
     return path
 
 
@@ -198,6 +223,42 @@ KNOWN: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
             "classes": "",
         },
     ),
+    "arrays of samples and labels alone": (
+        lambda p: arrays(p / "a.npz", "X", "target"), {"source": "npz", "classes": ""}
+    ),
+    "arrays that name their split first": (
+        lambda p: arrays(p / "a.npz", *(f"{of}_{name}" for of in ("train", "val", "test") for name in ("x", "labels"))),
+        {
+            "source": "npz",
+            "x_train": "train_x",
+            "y_train": "train_labels",
+            "x_test": "test_x",
+            "y_test": "test_labels",
+            "x_validation": "val_x",
+            "y_validation": "val_labels",
+            "classes": "",
+        },
+    ),
+    "arrays of rows": (
+        lambda p: rows_of(p / "a.npz"), {"source": "npz", "samples": "numbers", "classes": ""}
+    ),
+    "texts in JSON lines": (
+        lambda p: objects(p / "a.jsonl", lambda i: {"text": f"some words {i}", "label": i % 2, "of": [i]}),
+        {"source": "text", "sentence": "text"},
+    ),
+    "a table in JSON lines": (
+        lambda p: objects(p / "a.jsonl", lambda i: {"hour": i % 24, "sun": i % 3 > 0, "label": i % 2}),
+        {"source": "table", "label": "label"},
+    ),
+    "a table with semicolons": (
+        lambda p: table_of(p / "a.csv", "hour;weather;label", ";"), {"source": "table", "label": "label"}
+    ),
+    "what is hidden beside pictures": (
+        lambda p: hidden(pictures(p / "f", (12,), "RGB")), {"source": "imagefolder"}
+    ),
+    "folders that are linked": (
+        lambda p: linked(pictures(p / "f", (12,), "RGB"), p / "g"), {"source": "imagefolder"}
+    ),
 }  # fmt: skip
 
 
@@ -229,7 +290,14 @@ def test_a_column_that_the_user_names_need_not_be_known(tmp_path: Path) -> None:
 
 UNKNOWN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nothing": (lambda p: p / "digts", r"--data: no such file, folder or source"),
-    "an empty folder": (lambda p: p, r"--data: no data that is known in it.*allowed: a folder with one folder of"),
+    "an empty folder": (lambda p: p, r"--data: .*: no data that is known in it; found 'no files'; allowed: a fol"),
+    "pictures of another kind": (
+        lambda p: _broken(pictures(p / "f", (12,), "RGB"), "cat/0.png", b"<html>"),
+        r"--data: cat/0\.png: not a picture of a kind that is read; found b'<html>'",
+    ),
+    "sounds of another kind": (
+        lambda p: lines(p / "f" / "a.mp3", "a").parent, r"--data: f: no data that is known in it; found '1 \.mp3'"
+    ),
     "another file": (lambda p: lines(p / "a.txt", "a\tb\tc"), r"no data of such a file is read; found 'a\.txt'"),
     "no training file": (lambda p: lines(p / "f" / "test.tsv", "a\tb\tc").parent, r"no training file in it; found 'te"),
     "a table without a label": (
@@ -240,13 +308,13 @@ UNKNOWN: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "half a sound": (lambda p: _broken(sounds(p / "f"), "no/0.wav"), r"--data: no/0\.wav: not a wav file"),
     "other arrays": (
-        lambda p: arrays(p / "a.npz", "x", "y"), r"no arrays that are known; found 'x, y'; allowed: x_train"
+        lambda p: arrays(p / "a.npz", "x", "z"), r"no arrays that are known; found 'x, z'; allowed: x_train"
     ),
 }  # fmt: skip
 
 
-def _broken(folder: Path, name: str) -> Path:
-    (folder / name).write_bytes((folder / name).read_bytes()[:20])
+def _broken(folder: Path, name: str, data: bytes = b"") -> Path:
+    (folder / name).write_bytes(data or (folder / name).read_bytes()[:20])
     return folder
 
 

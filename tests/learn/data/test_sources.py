@@ -146,6 +146,14 @@ def test_npz_decodes_png_exactly_and_limits(tmp_path: Path) -> None:
         ({"x_train": np.array([{}] * 40, dtype=object)}, {}, "without pickle"),
         ({"g": np.arange(60)}, {"groups": "g"}, r"data\.groups: one group for each sample; found \(60,\)"),
         ({"g": np.arange(60)}, {"groups": "g", "limit": 30}, r"data\.groups: one group .*\(40,\)"),
+        ({"x_train": np.zeros((40, 3, 8, 8), np.uint8)}, {}, r"not images; .*moveaxis\(x, 1, -1\)"),
+        ({"x_train": np.full((40, 8, 8, 3), 9)}, {}, r"not images; found 'int64 9 to 9'.*x\.astype"),
+        (
+            {"x_train": np.full((40, 8, 8, 3), 999)},
+            {},
+            r"not images; found 'int64 999 to 999'; allowed: uint8 or a float dtype$",
+        ),
+        ({"y_train": np.array(["a", "b"] * 20, object)}, {}, r"without pickle.*a\.tolist\(\)"),
     ],
 )
 def test_npz_says_what_is_wrong(tmp_path: Path, changed: dict[str, Any], fields: dict[str, Any], message: str) -> None:

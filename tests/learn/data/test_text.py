@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -280,9 +281,8 @@ def test_a_split_with_an_ending_that_is_not_read_is_told(tmp_path: Path) -> None
         (tmp_path / name).write_bytes(b"")
     notes = Text(str(tmp_path), prefix="x_", vocab=100).load().notes
     assert "left out, as no split is called so: x_old.tsv" in notes
-    assert (
-        "left out, as only files of .tsv and .tsv.gz and .csv and .csv.gz are read: x_Test.tsv.bz2, x_val.txt" in notes
-    )
+    unread = ".tsv and .tsv.gz and .csv and .csv.gz and .jsonl are read: x_Test.tsv.bz2, x_val.txt"
+    assert f"left out, as only files of {unread}" in notes
 
 
 @pytest.mark.parametrize("task", [MultiLabel(), Regression()])
@@ -306,13 +306,41 @@ def test_texts_that_are_no_utf_8_are_told_to_be_saved_as_such(tmp_path: Path, na
         Text(str(tmp_path / name), vocab=100, lazy=lazy and not name.endswith(".gz")).load()
 
 
-@pytest.mark.parametrize("name", ["d.jsonl", "d.json", "D.Parquet"])
+@pytest.mark.parametrize("name", ["d.ndjson", "d.json", "D.Parquet"])
 def test_files_of_another_form_are_told_what_is_read(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('{"text": "a b", "label": 1}\n')
     with pytest.raises(DataError, match=rf"no file of lines; found '{name}'; allowed: .*\.csv, .*\.tsv"):
         Text(str(tmp_path / name)).load()
-    if name == "d.jsonl":
+    if name == "d.ndjson":
         with pytest.raises(
-            DataError, match=r"no file of such samples; found 'd.jsonl'; allowed: \*\.arrow or \*\.parquet"
+            DataError, match=r"no file of such samples; found 'd.ndjson'; allowed: \*\.arrow or \*\.parquet"
         ):
             Arrow(str(tmp_path / name), x="text").load()
+
+
+def test_texts_of_json_lines(tmp_path: Path) -> None:
+    lines = [json.dumps({" sentence": text, "label": int(label), "meta": {"of": [1]}}) for text, label in ROWS]
+    (tmp_path / "d.jsonl").write_text("\n\n".join(lines))
+    data = Text(str(tmp_path / "d.jsonl"), vocab=100).load()
+    assert len(data.train) == 24 and data.classes == ("0", "1") and {*data.train.x} < {text for text, _ in ROWS}
+    with pytest.raises(DataError, match=r"data\.lazy: of JSON, so that no text can be found"):
+        Text(str(tmp_path / "d.jsonl"), lazy=True).load()
+    (tmp_path / "d.jsonl").write_text("\n".join([*lines, '{"sentence": ["a", "b"], "label": 1}']))
+    with pytest.raises(DataError, match=r"d\.jsonl, line 31: sentence: no value of a table; found 'list'"):
+        Text(str(tmp_path / "d.jsonl")).load()
+    (tmp_path / "d.jsonl").write_text("\n".join([*lines, '{"sentence": "no label"}']))
+    with pytest.raises(DataError, match=r"d\.jsonl, line 31: no label"):
+        Text(str(tmp_path / "d.jsonl")).load()
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.tsv", "d.jsonl"])
+def test_a_word_that_stands_for_nothing_is_no_class_unless_it_is_named(tmp_path: Path, name: str) -> None:
+    rows = [*ROWS, ("fine or poor", "NaN"), ("poor or fine", "NaN"), ("fine", "NaN")]
+    if name == "d.jsonl":
+        lines = [json.dumps({"sentence": text, "label": label}) for text, label in rows]
+    else:
+        lines = [("," if name == "d.csv" else "\t").join(row) for row in (("sentence", "label"), *rows)]
+    (tmp_path / name).write_text("\n".join(lines))
+    with pytest.raises(DataError, match=rf"{name}, line \d+: no label; found 'NaN'; leave .*data\.classes"):
+        Text(str(tmp_path / name), vocab=100).load()
+    assert Text(str(tmp_path / name), vocab=100, classes=("0", "1", "NaN")).load().classes[2] == "NaN"
