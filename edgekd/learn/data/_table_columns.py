@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from edgekd.learn.data._table_files import Cells
 from edgekd.learn.data._table_labels import checked_numbers, is_foreign, no_number
 from edgekd.learn.data._table_lines import Left
 
+FEW_IDS = 20  # rows: of fewer, names may all differ by chance
+_DATE = re.compile(r"\d{1,4}[/.]\d{1,2}[/.](\d{2}|\d{4})( .*)?|\d{1,2}:\d{2}(:\d{2})?")  # as ISO 8601 has none
+_MEASURE = re.compile(r"([$€£¥]?) ?([+-]?\d[\d.,]*) ?([$€£¥]|°?[^\W\d_]{1,4})?")
 FEW_WORDS = 0.1  # of a column's cells, or of its different ones: so few stand in a column of numbers, and are no names
 
 
@@ -177,10 +181,12 @@ class Learned:
         """On columns that are likely not what the student is to read."""
         notes = []
         for column in self.columns():
-            if "values" in column and all(map(table_rows.is_date, column["values"])):
-                what = f"column {column['name']!r} holds dates, which are read as names"
-                notes.append(f"{what}: give numbers, such as days since one, or leave it out (data.columns)")
-            if "values" in column and column["other"]:
+            if "values" in column and (what := _seem(column["values"])):
+                notes.append(f"column {column['name']!r} holds {what}, or leave it out (data.columns)")
+            if "values" in column and self._are_ids(column["name"]):
+                what = "has a value of its own in nearly every training row, and tells nothing of other rows"
+                notes.append(f"column {column['name']!r} {what}: leave it out (data.columns), or name it in data.id")
+            elif "values" in column and column["other"]:
                 counts, count = self._present(column["name"]), len(column["values"])
                 others = sum(counts.values()) - sum(counts[text] for text in column["values"])
                 of = units.share(others / self._rows, 0)
@@ -189,6 +195,11 @@ class Learned:
             elif "mean" in column and self._is_constant(column["name"]) and not column["missing"]:
                 notes.append(f"column {column['name']!r} is the same in every training row, and tells nothing")
         return notes
+
+    def _are_ids(self, name: str) -> bool:
+        """Whether nearly every row of a column of names has another one."""
+        counts = self._present(name)
+        return len(counts) >= FEW_IDS and len(counts) > (1 - FEW_WORDS) * sum(counts.values())
 
     def _number(self, name: str) -> Number:
         moments = self._moments[name]
@@ -209,6 +220,16 @@ class Learned:
 
     def _is_constant(self, name: str) -> bool:
         return self._moments[name].low == self._moments[name].high
+
+
+def _seem(values: Sequence[str]) -> str:
+    """What names seem to be that were better numbers, with what to do; "": they are names."""
+    if all(table_rows.is_date(text) or _DATE.fullmatch(text) for text in values):
+        return "dates, which are read as names: give numbers, such as days since one"
+    units_of = {match.group(1, 3) if (match := _MEASURE.fullmatch(text)) else ("", "") for text in values}
+    if len(values) > 1 and len(units_of) == 1 and any(marks := next(iter(units_of))):
+        return f"numbers with {' and '.join(filter(None, marks))!r}, which are read as names: write the numbers alone"
+    return ""
 
 
 def _check_given(count: int, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +19,7 @@ from edgekd.tasks import LISTED, Numbered, Task, named
 Names = str | tuple[str, ...]
 TRUTH = {"true": 1.0, "false": 0.0}
 WORD = "a word in a column of numbers"
+_THOUSANDS = re.compile(r"(?<=\d)[ '\u2019_\u00a0\u202f](?=\d{3}(?!\d))")  # marks before three digits
 
 
 def check_named(header: Sequence[str], by_key: Mapping[str, Sequence[str]], where: str) -> None:
@@ -111,11 +114,15 @@ def no_number(cells: Cells, name: str, row: int, message: str = WORD) -> DataErr
 
 
 def is_foreign(text: str) -> bool:
-    """Whether a text is a number that is written otherwise than numbers are read: 1,5 or 1,234,567; 5 %; inf."""
-    plain = text.replace(",", "").removesuffix("%").strip()
-    return table_rows.number_of(text) is None and (
-        table_rows.number_of(plain) is not None or plain.lower().lstrip("+-") in ("inf", "infinity")
-    )
+    """Whether a text is a number that is written otherwise than numbers are read: 1,5 or 1,234,567; 1 234, 1'234;
+    5 %; inf; of other digits, or another minus."""
+    plain = _THOUSANDS.sub("", text.replace(",", "").removesuffix("%").strip()).replace("\N{MINUS SIGN}", "-")
+    if table_rows.number_of(text) is not None or "_" in plain:
+        return False
+    try:
+        return not math.isnan(float(plain))  # Python reads what no other language does
+    except ValueError:
+        return False
 
 
 def _values(cells: Cells, names: Sequence[str], *, truth: bool) -> NDArray[np.float64]:

@@ -289,10 +289,12 @@ def test_numbers_that_are_written_otherwise_are_told_and_are_no_names(tmp_path: 
             Table(str(tmp_path / "t.tsv"), columns=columns_).load()
     with pytest.raises(DataError, match=r"line 2: b: a label that is no number; found '0,5'.*1234.5 is how"):
         Table(str(tmp_path / "t.tsv"), columns=("a",), label=("label", "b")).load(Regression())
-    for text in ("5 %", "inf", "-Infinity"):
+    for text in ("5 %", "inf", "-Infinity", "1 234", "1'234", "1_234", "\N{MINUS SIGN}5", "\N{FULLWIDTH DIGIT ONE}5"):
         rows_ = "".join(f"{i if i % 2 else text}\t{i % 3}\n" for i in range(20))
         (tmp_path / "n.tsv").write_text(f"n\tlabel\n{rows_}")
-        with pytest.raises(DataError, match=f"line 2: n: a word in a column of numbers; found '{text}'.*1234.5 is how"):
+        with pytest.raises(
+            DataError, match=f"line 2: n: a word in a column of numbers; found ['\"]{text}.*1234.5 is how"
+        ):
             Table(str(tmp_path / "n.tsv")).load()
     dataset = Table(str(tmp_path / "t.tsv"), columns=("a", "b"), categories=("b",)).load()
     assert "values" in columns(dataset)["b"]
@@ -344,3 +346,25 @@ def test_dates_are_told_to_be_given_as_numbers(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("\n".join(lines))
     dates = [note for note in Table(str(tmp_path / "d.csv")).load().notes if "dates" in note]
     assert len(dates) == 1 and dates[0].startswith("column 'day' holds dates, which are read as names")
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        ("{i} kg", "holds numbers with 'kg', which are read as names: write the numbers alone"),
+        ("${i}.50", "holds numbers with '$', which"),
+        ("{i}/3/24", "holds dates, which are read as names"),
+        ("31.12.20{i}", "holds dates, which are read as names"),
+        ("12:{i}", "holds dates, which are read as names"),
+        ("user{n}", "has a value of its own in nearly every training row"),
+        ("{i}st", "holds numbers with 'st'"),
+        ("a{i}", ""),
+        ("{i}-{i}", ""),
+        ("{i} {i} kg", ""),
+    ],
+)
+def test_names_that_were_better_numbers_or_ids_are_told(tmp_path: Path, cells: str, why: str) -> None:
+    lines = ["cell,number,label", *(f"{cells.format(i=10 + i % 3, n=i)},{i},{i % 2}" for i in range(60))]
+    (tmp_path / "d.csv").write_text("\n".join(lines))
+    notes = [note for note in Table(str(tmp_path / "d.csv")).load().notes if "column 'cell'" in note]
+    assert [why in note for note in notes] == ([True] if why else [])
