@@ -14,7 +14,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.base.scores import answered
 from edgekd.build.plan import TeachStep
 from edgekd.build.workspace import Workspace
-from edgekd.decide.standing import Line, Standing, line, ranking, standing
+from edgekd.decide.standing import FEW, LEAST, Line, Standing, line, ranking, standing
 from edgekd.tasks import SINGLE, Task, pairs_of, unit_vectors
 
 RANKED = ("auc", "hit_rate", "ndcg")  # what is asked for there is a place in a list, not the first one
@@ -54,7 +54,7 @@ def check(workspace: Workspace, name: str, scores: Scores) -> None:
         RecipeError: it was trained elsewhere, and its columns surely stand in another order than our classes.
     """
     labels, heads = workspace.feed_of(name).labels("validation"), workspace.heads_of(name)
-    moved = []
+    moved, schedule = [], workspace.plan.get(name, TeachStep).schedule
     for head, where in heads.columns.items():
         head_labels, task = heads.labels_of(labels, head), heads.tasks[head]
         if head_labels is None:
@@ -65,9 +65,11 @@ def check(workspace: Workspace, name: str, scores: Scores) -> None:
         elif "r2" in task.metrics and head_labels.shape == scores[:, where].shape:
             metric, names = _metric_kind(workspace, head), _names(workspace, head)
             _tell_chance(workspace, named, _of_values(scores[:, where], head_labels, names, metric))
-        elif stands := _standing(workspace, head, _rows(task, heads.shapes[head], scores[:, where], head_labels)):
-            _tell_chance(workspace, named, _of_classes(task, stands))
-            if stands.order is not None and workspace.plan.get(name, TeachStep).schedule is None:
+        else:
+            rows, is_given = _rows(task, heads.shapes[head], scores[:, where], head_labels), schedule is None
+            stands = _standing(workspace, head, rows)
+            _tell_chance(workspace, named, _of_classes(task, stands) if stands else _of_few(task, rows, is_given))
+            if stands and stands.order is not None and is_given:
                 moved.append(Moved(head, named, stands))
     if moved:
         _tell_moved(workspace, name, moved)
@@ -122,6 +124,20 @@ def _standing(workspace: Workspace, head: str, rows: Rows) -> Standing | None:
     if "auc" in task.metrics and rows.labels.shape == rows.scores.shape:
         return ranking(rows.scores, rows.labels, rows.samples)
     return None
+
+
+def _of_few(task: Task, rows: Rows, is_given: bool) -> str | None:
+    """In words that few samples are labelled, of which a teacher from elsewhere names no more right than luck does."""
+    count, is_classes = len(rows.labels), task.link == "softmax" and task.exclusive and not task.dense
+    if not (is_given and is_classes and FEW <= count < LEAST and rows.labels.ndim == 1):
+        return None
+    answers = task.answers(rows.scores)
+    shares = [np.bincount(part, minlength=rows.scores.shape[1]) / count for part in (answers, rows.labels)]
+    right = int((answers == rows.labels).sum())
+    if right > count * float(shares[0] @ shares[1]):
+        return None
+    what = f"right about {right} of {count} validation samples, no more than luck would be"
+    return f"{what}; these are too few to tell whether its classes stand in another order (data.validation)"
 
 
 def _of_classes(task: Task, stands: Standing) -> str | None:

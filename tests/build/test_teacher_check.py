@@ -56,6 +56,24 @@ def test_a_turned_teacher_builds_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_few_samples_tell_that_they_are_too_few(tmp_path: Path) -> None:
+    """Of a teacher from elsewhere that seems to know nothing: nothing can be said of the order of its classes."""
+    labels, parts = np.arange(60) % 3, []
+    x = np.eye(4, dtype=np.float32)[labels]
+    for count in (60, 12, 60):
+        parts.append((x[:count], labels[:count]))
+    data = from_splits(parts, "data", ("ant", "bee", "cat"))
+    table = {"name": "s", "data": {"source": "objects"}, "teacher": {"model": {"kind": "object"}},
+             "student": {"model": {"kind": "object"}}, "losses": [{"kind": "kl"}]}  # fmt: skip
+    order = requests.make(table, ["ort-cpu"], data="d", objects="o", out=tmp_path / "out", cache=tmp_path / "c")
+    workspace = running.checked(order, Objects(data, nn.Linear(4, 3), nn.Linear(4, 3)))
+    scores = np.eye(3, dtype=np.float32)[labels[:12]]
+    teacher_check.check(workspace, "teacher", scores)
+    assert not workspace.found
+    teacher_check.check(workspace, "teacher", scores[:, [2, 0, 1]])
+    assert "right about 0 of 12 validation samples, no more than luck would be; these are too few" in workspace.found[0]
+
+
 RNG = np.random.default_rng(0)
 
 

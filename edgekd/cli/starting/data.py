@@ -20,6 +20,7 @@ from edgekd.learn.data import (
     is_wav,
     looked_at,
     read_arrays,
+    refuse_pointer,
     wav_facts,
 )
 from edgekd.learn.data.arrow import ENDINGS as ARROW
@@ -196,6 +197,7 @@ def _masks_of(folder: Path, pictures: Sequence[Path], given: frozenset[str]) -> 
 
 def _file(path: Path, given: frozenset[str], task: Task) -> Table:
     name = path.name.lower()
+    refuse_pointer(path, WHERE)
     if path.suffix in ARROW and "data.source" not in given and (read := _arrow(path, given, task)):
         return read
     if (name.endswith(TEXTS) and "data.source" not in given) or columns.holds_texts(path, given, task):

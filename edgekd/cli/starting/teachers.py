@@ -14,7 +14,7 @@ import onnx
 
 from edgekd.base import plugins, preprocess
 from edgekd.base.errors import DataError, FactoryError, UsageError
-from edgekd.learn.data import Dataset, file_content, read_vocabulary, same_name
+from edgekd.learn.data import Dataset, file_content, read_vocabulary, refuse_pointer, same_name
 from edgekd.runtime import look
 from edgekd.runtime.backend import Port
 from edgekd.spec.recipe import Table
@@ -95,8 +95,9 @@ def image_of(named: str) -> tuple[int, int, int] | None:
 
 def _file(path: Path, dataset: Dataset, task: Task, given: Table, allow_code: bool) -> Teacher:
     name = path.name.lower()
+    refuse_pointer(path, WHERE)
     if name.endswith(".onnx"):
-        return _onnx(path, dataset)
+        return _onnx(path, dataset, task)
     if name.removesuffix(".gz").endswith(RECORDED):
         return _recorded(path, dataset, task, given)
     members = _members(path)
@@ -130,12 +131,16 @@ def _members(path: Path) -> Sequence[str]:
 
 def _graph(path: Path) -> onnx.ModelProto:
     place = f"{WHERE}: {path.name}"
+    refuse_pointer(path, WHERE)
     data = file_content(path, place)
     look.check(data, place)
-    return onnx.load_model_from_string(data)
+    model = onnx.load_model_from_string(data)
+    if not model.graph.output:
+        raise DataError("no ONNX model: nothing is answered by it", where=place, found=f"{len(data):,} bytes")
+    return model
 
 
-def _onnx(path: Path, dataset: Dataset) -> Teacher:
+def _onnx(path: Path, dataset: Dataset, task: Task) -> Teacher:
     """A file; of several outputs the one that has a number for each class; inputs made as it takes them."""
     model = _graph(path)
     outputs = {output.name: _shape(output) for output in model.graph.output}
@@ -145,6 +150,9 @@ def _onnx(path: Path, dataset: Dataset) -> Teacher:
         table["output"] = fitting[0]
     elif len(outputs) > 1:
         remark = f"its outputs are {', '.join(outputs)}: output = NAME says which holds the scores"
+    counts = [shape[1] for shape in outputs.values() if len(shape) == 2]
+    if task.exclusive and not task.dense and not fitting and counts and all(counts):
+        remark = f"it answers {counts[0]} numbers, and the classes are {len(dataset.classes)}: see classes"
     if (ops := _ops(model, dataset)) is not None:
         table["preprocess"] = ops
         remark = remark or "it reads samples otherwise than the student: see preprocess"

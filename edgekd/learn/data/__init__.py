@@ -6,6 +6,7 @@ from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.learn.data._checks import loaded
 from edgekd.learn.data._clips import is_wav, wav_facts
 from edgekd.learn.data._encoded import looked_at
+from edgekd.learn.data._files import refuse_pointer
 from edgekd.learn.data._files import size_of as file_size
 from edgekd.learn.data._files import text_of as file_text
 from edgekd.learn.data._files import unpacked as file_content
@@ -54,6 +55,7 @@ __all__ = [
     "looked_at",
     "read_arrays",
     "read_vocabulary",
+    "refuse_pointer",
     "remembered_in",
     "same_name",
     "taken_first",

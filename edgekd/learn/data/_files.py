@@ -21,6 +21,17 @@ from edgekd.base.errors import DataError
 
 UTF_8 = "utf-8-sig"  # with a mark at its start, or without
 _CHUNK = 1 << 20
+POINTER = b"version https://git-lfs"
+
+
+def refuse_pointer(path: Path, where: str) -> None:
+    """Raise DataError where a file is what Git leaves in the place of a large one."""
+    size_of(path, where, "bytes")
+    with path.open("rb") as file:
+        is_pointer = file.read(len(POINTER)) == POINTER
+    if is_pointer:
+        what, hint = "what Git LFS leaves in the place of a file", "git lfs pull brings the file itself"
+        raise DataError(what, where=where, found=path.name, hint=hint)
 
 
 def size_of(path: Path, where: str, what: str = "file_bytes") -> int:

@@ -298,6 +298,9 @@ UNKNOWN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "sounds of another kind": (
         lambda p: lines(p / "f" / "a.mp3", "a").parent, r"--data: f: no data that is known in it; found '1 \.mp3'"
     ),
+    "what Git LFS leaves": (
+        lambda p: lines(p / "a.csv", "version https://git-lfs.github.com/spec/v1"), r"--data: what Git LFS leaves"
+    ),
     "another file": (lambda p: lines(p / "a.txt", "a\tb\tc"), r"no data of such a file is read; found 'a\.txt'"),
     "no training file": (lambda p: lines(p / "f" / "test.tsv", "a\tb\tc").parent, r"no training file in it; found 'te"),
     "a table without a label": (

@@ -42,6 +42,8 @@ def test_the_output_of_an_onnx_file_with_a_number_a_class_is_named(tmp_path: Pat
     alike = model(tmp_path / "alike.onnx", {"a": ["n", 3], "b": ["n", 3]}, ["n", 3])
     assert [asked(path).table.get("output") for path in (one, two, alike)] == [None, "y", None]
     assert asked(alike).remark == "its outputs are a, b: output = NAME says which holds the scores"
+    more = model(tmp_path / "more.onnx", {"y": ["n", 4]}, ["n", 4])
+    assert asked(more).remark == "it answers 4 numbers, and the classes are 3: see classes"
 
 
 def test_the_size_of_pictures_is_read_where_a_file_has_one(tmp_path: Path) -> None:
@@ -119,6 +121,9 @@ def test_code_of_ones_own_is_told_by_what_it_wants_and_not_called(
     sys.modules.pop("code_to_start")
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+
+
 def _weights(folder: Path) -> Path:
     torch.save({"a": torch.zeros(2)}, folder / "w.pt")
     return folder / "w.pt"
@@ -141,6 +146,9 @@ def _written(path: Path, data: bytes | str) -> Path:
         (lambda p: _written(p / "t.pt", b"PK nothing"), r"--teacher: no teacher that is known; found 't\.pt'; allowed"),
         (lambda p: _written(p / "t.py", "def f(): ..."), r"no teacher that is known"),
         (lambda p: _written(p / "t.onnx", b"half"), r"--teacher: t\.onnx"),
+        (lambda p: _written(p / "t.onnx", b""), r"t\.onnx: no ONNX model: nothing is answered by it; found '0 bytes'"),
+        (lambda p: _written(p / "t.onnx", POINTER), r"--teacher: what Git LFS leaves.*git lfs pull"),
+        (lambda p: _written(p / "t.safetensors", POINTER), r"--teacher: what Git LFS leaves"),
         (lambda p: _written(p / "t.csv", "id,text\n1,a"), r"t\.csv: no answers in it; found 'id, text'.*ant, bee, cat"),
         (lambda p: p, r"--teacher\.path: no file of a split"),
         (lambda p: folder(p / "f", {}, "model.bin"), r"f: no weights that are read; found 'config\.json, model\.bin'"),
