@@ -262,10 +262,7 @@ def _arrays(file: Path, given: frozenset[str]) -> Table:
             by_role[called] = name
     is_tested = any("test" in re.split(r"[\W\d_]+", name.lower()) for name in arrays)
     alone = [[name for name in arrays if name.lower() in known] for known in (SAMPLES, LABELS)]
-    x_train, usual = (
-        by_role["x_train"],
-        {"x_train": "x_train", "y_train": "y_train", "x_test": "x_test", "y_test": "y_test"},
-    )
+    x_train, usual = by_role["x_train"], {key: key for key in by_role if not key.endswith("validation")}
     others = {key: name for key, name in by_role.items() if name != usual.get(key, "")}
     if not x_train and not is_tested and len(alone[0]) == len(alone[1]) == 1:  # the source finds them, too
         x_train, others = alone[0][0], {}

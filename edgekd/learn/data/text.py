@@ -173,11 +173,8 @@ class Text(Reading):
         stamp = np.full(len(spans), _files.stamp_of(path.stat()), np.int64)
         starts, sizes, column = spans.T
         places = (starts, sizes, np.array(rows.lines, np.int64), column)
-        decoder = Texts(
-            "",
-            "data.path: {file}, line {name}",
-            _table_lines.delimiter_of(path, "data.path") if _text_lines.is_csv(path) else "",
-        )
+        delimiter = _table_lines.delimiter_of(path, "data.path") if _text_lines.is_csv(path) else ""
+        decoder = Texts("", "data.path: {file}, line {name}", delimiter)
         return Lazy(decoder, (np.full(len(spans), str(path), object), stamp, *places), None)
 
     @property
