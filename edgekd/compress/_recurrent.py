@@ -30,8 +30,9 @@ def cells_of(node: Node) -> list[tuple[Node, Node]]:
         return []
     step = 4 if args[3] else 2
     weights, cells = list(args[2]), int(args[4]) * (2 if args[7] else 1)
-    pairs = [(weights[i], weights[i + 1]) for i in range(0, len(weights), step)]
-    return pairs if len(weights) == cells * step else []
+    if len(weights) != cells * step:
+        return []
+    return [(weights[i], weights[i + 1]) for i in range(0, len(weights), step)]
 
 
 class _Cell(NamedTuple):

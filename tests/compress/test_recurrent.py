@@ -124,3 +124,15 @@ def test_what_no_runtime_has_in_int8_stays_as_it_is(kind: Any) -> None:
     change = Int8Ptq()
     ready = change.apply(plain, Context(scheme(), 1, [(torch.randn(8, STEPS, WIDTH),)]))
     assert set(ready.lineage[-1]["sensitivity"]) == {"head"}
+
+
+@pytest.mark.parametrize(("layers", "both"), [(1, False), (2, False), (3, True)])
+def test_an_lstm_with_projections_stays_in_float(layers: int, both: bool) -> None:
+    """Five tensors a cell: no number of them is taken for cells of four."""
+    net = Net()
+    net.cells = nn.LSTM(WIDTH, 8, layers, batch_first=True, bidirectional=both, proj_size=3)
+    net.head = nn.Linear(6 if both else 3, 2)
+    specs = TensorSpec("x", (None, STEPS, WIDTH)), TensorSpec("logits", (None, 2))
+    whole = Student(net.eval(), specs[:1], specs[1:], ({"kind": "student"},))
+    after = Int8Ptq().apply(whole, Context(scheme(), 1, [(torch.randn(4, STEPS, WIDTH),)]))
+    assert not [cell for node in graph_of(after).graph.nodes for cell in cells_of(node)]
