@@ -34,6 +34,7 @@ from edgekd.learn.teacher import check_classes
 from edgekd.learn.teaching import AnswerSource
 from edgekd.lower.column import passes
 from edgekd.metrics import ByHead, classifies, of_head
+from edgekd.runtime import decisions
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.quick import SAMPLES
 from edgekd.spec.recipe import Recipe, Schedule
@@ -68,7 +69,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     task, quick, given = task_of(parsed, dataset), request.quick, objects.teacher is not None
     shown = set_up.views(recipe, dataset, objects.student, parsed.changes, task, quick=quick)
     parsed = parsed.by_head(shown.heads)
-    check_heads(recipe, shown.heads, shown.feed)
+    check_heads(recipe, shown)
     check_student(parsed, shown, has_student=objects.student is not None)
     check_labels(request, shown, parsed, has_teacher=objects.teacher is not None)
     reading.check_room(shown.dataset.classes, shown.feed)
@@ -231,8 +232,10 @@ def task_of(parsed: ParsedRecipe, dataset: Dataset) -> Task:
     return parsed.task
 
 
-def check_heads(recipe: Recipe, heads: Heads, feed: Feed) -> None:
-    """Heads are outputs of the file, beside its inputs; thresholds and wishes fit them."""
+def check_heads(recipe: Recipe, shown: Views) -> None:
+    """Heads are outputs of the file, beside its inputs; thresholds and wishes fit them; decisions can be written."""
+    heads, feed = shown.heads, shown.feed
+    decisions.check_forms(heads, shown.dataset.classes)
     inputs = [spec.name for spec in feed.specs]
     for name in heads:
         if not name or name in inputs:

@@ -27,7 +27,7 @@ from edgekd.learn.student import SplitHeads, TensorSpec
 from edgekd.learn.teacher import PickedOutput
 from edgekd.spec.quick import SAMPLES
 from edgekd.spec.recipe import Data, Recipe, Teacher
-from edgekd.tasks import CLASSES, Heads, Task
+from edgekd.tasks import CLASSES, Heads, Task, fitted
 
 NetworkOf = Callable[[Sequence[TensorSpec], str], nn.Module]
 
@@ -74,7 +74,7 @@ def views(
             raise RecipeError("heads of other labels", where="data.heads", found=recipe.task["kind"], allowed=allowed)
         dataset = grouped(dataset, recipe.data.heads)
     dataset = _for_student(recipe, dataset, student)
-    heads = dataset.heads_of(task.fitted(dataset.train.y))
+    heads = dataset.heads_of(fitted(task, dataset.train.y))
     check_taught(recipe, heads)
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
     preprocess.check(ops, "data.preprocess")

@@ -127,6 +127,17 @@ def _recorded(task: Task, decided: Decided) -> Record:
     return cast(Record, reader.check({"record": plain}, dict[str, Said], where, FactoryError)["record"])
 
 
+def check_forms(heads: Heads, names: Sequence[str]) -> None:
+    """Raise FactoryError where a user's own task writes a decision down in no form that a bundle holds.
+
+    Before anything trains: of scores that are all 0. One that decodes by the sample is asked when there are some.
+    """
+    for name, task in heads.tasks.items():
+        if path_of(task) is not None and type(task).decode_shown is Task.decode_shown:
+            shares = task.shares(np.zeros((1, *heads.shapes[name]), np.float32))
+            _recorded(task, task.decode(shares[0], names[heads.name_columns[name]]))
+
+
 def _slack(task: Task, tolerance: float, records: Sequence[Record]) -> float | NDArray[np.float64]:
     """How far a number may be from what it was, in the scores' unit divided by the temperature; see ``by_column``."""
     numbers = [task.numbers(record) for record in records]

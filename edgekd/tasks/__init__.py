@@ -53,4 +53,8 @@ from edgekd.tasks._predictions import Span as Span
 from edgekd.tasks._predictions import Tags as Tags
 from edgekd.tasks._predictions import Values as Values
 from edgekd.tasks._predictions import Vector as Vector
+from edgekd.tasks._trial import fitted as fitted
+from edgekd.tasks._trial import numbered as numbered
+from edgekd.tasks._trial import shape_of as shape_of
+from edgekd.tasks._trial import try_out as try_out
 from edgekd.tasks._vectors import unit_vectors as unit_vectors

@@ -9,7 +9,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError, RecipeError
 from edgekd.tasks._base import Record, Task
 from edgekd.tasks._heads import Heads
-from edgekd.tasks._own import PLUGIN, Unnamed, check_class, check_constants
+from edgekd.tasks._own import PLUGIN, Unnamed, check_class, check_says
 
 SEVERAL = "several"  # the kind of a student whose outputs have tasks of their own
 Table = Mapping[str, object]
@@ -25,7 +25,7 @@ def make_task(table: Table, where: str, error: type[EdgekdError] = RecipeError) 
     if isinstance(kind := table.get("kind"), str):
         class_of(kind, f"{where}.kind", error)
     task: Task = plugins.build("tasks", table, where, error)
-    check_constants(task, f"{where}.kind", error)
+    check_says(task, f"{where}.kind", error)
     return task
 
 

@@ -13,6 +13,7 @@ from edgekd.tasks._base import Decided, Floats, Record, Task
 from edgekd.tasks._classes import At, Numbered
 
 PLUGIN = "plugin:"  # before the name of a user's own task, whose module no bundle names
+LINKS = ("", "softmax", "sigmoid")
 SAYS = ("axes", "hub", "metrics", "losses", "label_loss", "program", "holds", "prints")  # what has no default
 
 
@@ -97,13 +98,53 @@ def check_class(cls: type[object], where: str, error: type[EdgekdError]) -> None
         raise error(what, where=f"{where}: program", found=cls.program, allowed=['"" (no programs)', *known])
 
 
-def check_constants(task: Task, where: str, error: type[EdgekdError]) -> None:
-    """Raise where a user's own task does not tell the numbers that the decoding of its programs needs."""
+def check_says(task: Task, where: str, error: type[EdgekdError]) -> None:
+    """Raise where what a user's own task says of itself is of another form than the house reads, or where it does not
+    tell the numbers that the decoding of its programs needs.
+    """
     if _is_built_in(type(task)):
         return
     if absent := _decodings().get(task.program, frozenset()) - task.constants.keys():
         what = f"a program of {task.program!r} needs a constant"
         raise error(what, where=where, found=type(task).__name__, allowed=", ".join(sorted(absent)))
+    for family in ("metrics", "losses"):
+        for kind in _texts(task, family, where, error):
+            _check_kind(kind, family, f"{where}: {family}", error)
+    if not task.metrics:
+        raise error("no metric suits it", where=f"{where}: metrics", found=task.metrics, allowed='("mae",)')
+    if task.label_loss:
+        _check_kind(task.label_loss, "losses", f"{where}: label_loss", error)
+    axes = _texts(task, "axes", where, error)
+    if axes[:1] != ("batch",) or len({*axes}) < len(axes):
+        raise error("the axes of an output begin with 'batch', each another one", where=f"{where}: axes", found=axes)
+    if task.program and len(axes) not in (known := _axes_of_programs()[task.program]):
+        what = f"a program of {task.program!r} decodes another number of axes"
+        raise error(what, where=f"{where}: program", found=axes, allowed=f'{min(known)} axes, or ""')
+    _texts(task, "limits", where, error)
+    _texts(task, "certainties", where, error)
+    if not isinstance(task.hub, Mapping):
+        raise error("a table by the kind of sample", where=f"{where}: hub", found=task.hub, allowed="{'numbers': ...}")
+    for name in ("holds", "prints", "unit"):
+        if not isinstance(text := getattr(task, name), str):
+            raise error("a text is needed", where=f"{where}: {name}", found=text)
+    if task.holds.count("{}") != 1 or task.holds.count("{") + task.holds.count("}") > len("{}"):
+        raise error("a text with {} for how many", where=f"{where}: holds", found=task.holds, allowed="'{} values'")
+    if task.link not in LINKS:
+        raise error("no function that makes shares of scores", where=f"{where}: link", found=task.link, allowed=LINKS)
+
+
+def _texts(task: Task, name: str, where: str, error: type[EdgekdError]) -> tuple[str, ...]:
+    """What a task says by that name, a tuple of texts."""
+    value = getattr(task, name)
+    if not isinstance(value, tuple) or not all(isinstance(one, str) for one in value):
+        raise error("a tuple of texts is needed", where=f"{where}: {name}", found=value, allowed='("one", "two")')
+    return value
+
+
+def _check_kind(kind: str, family: str, where: str, error: type[EdgekdError]) -> None:
+    """Raise where a family has no plugin of that name, and it is none of a user's own."""
+    if ":" not in kind and kind not in (known := plugins.kinds(family)):
+        raise error(f"unknown kind of {family}", where=where, found=kind, allowed=known)
 
 
 def _decodings() -> dict[str, frozenset[str]]:
@@ -114,3 +155,12 @@ def _decodings() -> dict[str, frozenset[str]]:
         constants = frozenset(cls().constants)
         needed[cls.program] = needed.get(cls.program, constants) & constants
     return needed
+
+
+def _axes_of_programs() -> dict[str, set[int]]:
+    """How many axes the outputs have that a program decodes: as many as those of the built-in tasks that name it."""
+    counts: dict[str, set[int]] = {}
+    for kind in plugins.kinds("tasks"):
+        cls: type[Task] = plugins.load("tasks", kind, "tasks")
+        counts.setdefault(cls.program, set()).add(len(cls.axes))
+    return counts

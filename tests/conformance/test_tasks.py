@@ -37,7 +37,9 @@ from edgekd.tasks import (
     pairs_of,
     table_of_heads,
     triplets_of,
+    try_out,
 )
+from edgekd.tasks._own import check_says
 from edgekd.tasks.embedding import Embedding
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
@@ -529,3 +531,17 @@ def test_one_file_is_all_that_a_task_is() -> None:
         others = [path for path in folder.glob("*.py") if path.name[0] != "_" and path.stem != kind]
         assert not any(f"edgekd.tasks.{kind}" in path.read_text() for path in others)
         assert dataclasses.is_dataclass(plugins.load("tasks", kind, "test"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_that_extends_it_stands_its_trial(kind: str) -> None:
+    """What is asked of a user's own is what every built-in one gives."""
+    built_in = task_of(kind)
+    cls: Any = type("Mine", (type(built_in),), {"__module__": __name__})
+    mine: Task = dataclasses.dataclass(frozen=True)(cls)()
+    labels = None
+    if built_in.label_loss and not built_in.pairs:
+        numbers = mine.numbered({"train": labels_of(built_in, 0)}, names_of(built_in), lambda name, i: name, "data")
+        labels = numbers.labels["train"]
+    try_out(mine, shape_of(built_in), names_of(built_in), labels)
+    check_says(mine, "task", RecipeError)

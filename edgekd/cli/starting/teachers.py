@@ -18,7 +18,7 @@ from edgekd.learn.data import Dataset, file_content, read_vocabulary, refuse_poi
 from edgekd.runtime import look
 from edgekd.runtime.backend import Port
 from edgekd.spec.recipe import Table
-from edgekd.tasks import CLASSES, Task
+from edgekd.tasks import CLASSES, Task, fitted
 from edgekd.teachers.onnx import check_shape
 from edgekd.teachers.recorded import FORMS, Classes, Recorded, best_reading
 
@@ -204,7 +204,7 @@ def hold(section: Table, dataset: Dataset, task: Task) -> list[str]:
     if kind == "recorded":
         answers: Recorded = plugins.build("teachers", {"kind": kind, **model}, "teacher.model")
         classes = Classes(dataset.classes, section.get("classes"), answers.unknown)
-        answers.matched(dataset.splits, classes, task.fitted(dataset.train.y), "teacher.model", notes.append)
+        answers.matched(dataset.splits, classes, fitted(task, dataset.train.y), "teacher.model", notes.append)
     if kind == "onnx" and len(inputs := _inputs(_graph(Path(model["path"])))) == 1:
         ops, shape = section.get("preprocess", dataset.preprocess), _shape(inputs[0])
         if shape and not (ops and ops[-1]["op"] in ("wordpiece", "columns", "parts")):

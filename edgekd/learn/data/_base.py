@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.arrays import Samples as Samples
-from edgekd.tasks import SINGLE, Heads, Task
+from edgekd.tasks import SINGLE, Heads, Task, shape_of
 
 Pipeline = tuple[dict[str, Any], ...]  # preprocessing, see base/preprocess.py
 
@@ -100,7 +100,9 @@ class Dataset:
             return self.answers
         counts = dict(self.heads) or {SINGLE: len(self.classes)}
         labels = () if self.train.y is None or self.heads else self.train.y.shape[1:]
-        return Heads({name: task.shape(count, labels) for name, count in counts.items()}, dict.fromkeys(counts, task))
+        return Heads(
+            {name: shape_of(task, count, labels) for name, count in counts.items()}, dict.fromkeys(counts, task)
+        )
 
     @property
     def splits(self) -> dict[str, Split]:

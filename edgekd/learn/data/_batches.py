@@ -17,7 +17,7 @@ from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._columns import LABELS, Columns, Item, collected, has_columns, is_array, is_plain, item_of
 from edgekd.learn.data._inputs import Reader, prepared
 from edgekd.learn.data._split import image_ops
-from edgekd.tasks import CLASSES, Task, named
+from edgekd.tasks import CLASSES, Task, named, numbered
 
 NAMES = ("train", "validation", "test")
 WANTED = (
@@ -117,7 +117,7 @@ def from_splits(
         raise DataError("labels in every split or in none", where=where, found=f"in {' and '.join(labels)}")
     column = f"labels are looked for in a column called {', '.join(LABELS)}" if inputs.names else None
     numbering = (
-        task.numbered(labels, names, lambda name, i: f"{where} ({name}): sample {i}", where)
+        numbered(task, labels, names, lambda name, i: f"{where} ({name}): sample {i}", where)
         if labels
         else task.unlabelled(names, f"{where}: classes", column)
     )

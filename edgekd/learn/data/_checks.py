@@ -18,7 +18,7 @@ from edgekd.learn.data._base import Dataset, Samples, Split
 from edgekd.learn.data._lazy import Lazy, hashed
 from edgekd.learn.data._left_masks import some_of_each
 from edgekd.learn.data._split import OfSplits
-from edgekd.tasks import CLASSES, Task, named, triplets_of
+from edgekd.tasks import CLASSES, Task, named, triplets_of, try_out
 
 OWN = "data.source"
 SOME, NUMBERS = 1000, 2**23  # samples that a split's usual size of number is taken from, and their numbers
@@ -160,7 +160,9 @@ def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool
         place = f": head {name}" if dataset.heads else ""
         names = dataset.classes[heads.name_columns[name]]
         for split_name, y in labels.items():
-            heads.tasks[name].check(y, counts[split_name], len(names), f"{where} ({split_name}){place}")
+            at = f"{where} ({split_name}){place}"
+            plugins.call_user(heads.tasks[name].check, at, y, counts[split_name], len(names), at)
+        try_out(heads.tasks[name], heads.shapes[name], names, labels.get("train"))
         if labels:
             heads.tasks[name].check_learned(labels, names, f"{where}{place} (train)", every=every_class)
         # Of train the task said what it can learn of.

@@ -23,7 +23,7 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _hashes
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
-from edgekd.tasks import CLASSES, LISTED, Task, alike_names, named, same_name
+from edgekd.tasks import CLASSES, LISTED, Task, alike_names, named, numbered, same_name
 
 LEFT_OUT = frozenset(
     ("__macosx", "__pycache__", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
@@ -170,7 +170,7 @@ def _numbered(
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
     """The splits with the labels that a task makes of the folders' names, and the names of its columns."""
     labels = {name: split.y for name, split in splits.items() if split.y is not None}
-    known = task.numbered(labels, classes, lambda name, i: f"data.path ({name})", "data.path")
+    known = numbered(task, labels, classes, lambda name, i: f"data.path ({name})", "data.path")
     return {name: replace(split, y=known.labels[name]) for name, split in splits.items()}, known.names
 
 

@@ -17,7 +17,7 @@ from edgekd.learn.data._batches import from_splits, gathered
 from edgekd.learn.data._checks import checked, loaded
 from edgekd.learn.data._inputs import Reader
 from edgekd.learn.data._split import OfSplits
-from edgekd.tasks import Heads, Labelled, Task
+from edgekd.tasks import Heads, Labelled, Task, fitted, shape_of
 
 COMPARED = 64  # samples of a split that are held against each other; of pictures each one is decoded
 
@@ -99,16 +99,16 @@ def joined(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> Dataset:
         _check(name, dataset, base, tasks[name], first)
     labels = {name: _labels(dataset, base, f"heads.{name}") for name, dataset in read.items()}
     shapes: dict[str, tuple[int, ...]] = {}
-    fitted: dict[str, Task] = {}
+    knowing: dict[str, Task] = {}
     for name, dataset in read.items():
         y = labels[name].get("train")
-        fitted[name] = tasks[name].fitted(y)
-        shapes[name] = tasks[name].shape(len(dataset.classes), () if y is None else y.shape[1:])
+        knowing[name] = fitted(tasks[name], y)
+        shapes[name] = shape_of(tasks[name], len(dataset.classes), () if y is None else y.shape[1:])
     combined = replace(
         base,
         classes=tuple(label for dataset in read.values() for label in dataset.classes),
         heads={name: len(dataset.classes) for name, dataset in read.items()},
-        answers=Heads(shapes, fitted, labelled=_labelled(labels)),
+        answers=Heads(shapes, knowing, labelled=_labelled(labels)),
         notes=_notes(read, base),
     )
     train, validation, test = (

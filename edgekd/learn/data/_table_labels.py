@@ -14,7 +14,7 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data._split import CALLED, ROLES, listed
 from edgekd.learn.data._table_files import Cells
-from edgekd.tasks import LISTED, Numbered, Task, named
+from edgekd.tasks import LISTED, Numbered, Task, named, numbered
 
 Names = str | tuple[str, ...]
 TRUTH = {"true": 1.0, "false": 0.0}
@@ -88,7 +88,7 @@ def labels_of(cells: Mapping[str, Cells], label: Names, classes: tuple[str, ...]
         labels[role] = _values(rows, of, truth=may_be_bits) if numbers else np.array(texts, dtype=object)
     if names is None and (len(of) > 1 or task.program == "values"):
         names = named(list(of), "data.label")
-    return task.numbered(labels, names, lambda role, i: cells[role].at(i), where)
+    return numbered(task, labels, names, lambda role, i: cells[role].at(i), where)
 
 
 def checked_numbers(cells: Cells, name: str, message: str = WORD) -> NDArray[np.float64]:

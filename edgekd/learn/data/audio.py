@@ -21,7 +21,7 @@ from edgekd.learn.data._folders import Carving, Labelled
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._role_files import fingerprint
 from edgekd.learn.data._split import ROLES, Groups, carve_missing, check_carving, joined, listed, sound_ops
-from edgekd.tasks import CLASSES, Task, named
+from edgekd.tasks import CLASSES, Task, named, numbered
 
 ENDINGS = frozenset({".wav"})
 SPLITS = ("train", "validation", "test")
@@ -176,7 +176,7 @@ class Audio(Reading):
             return Split(x, None), names, ()
         place = f"data.{self.labels}"
         check_count(x, arrays[self.labels], place, task)
-        numbering = task.numbered({"train": arrays[self.labels]}, names, lambda _, i: f"{place}: clip {i}", place)
+        numbering = numbered(task, {"train": arrays[self.labels]}, names, lambda _, i: f"{place}: clip {i}", place)
         return Split(x, numbering.labels["train"]), numbering.names, numbering.notes
 
     def _room(self, count: int, where: str) -> NDArray[np.int16]:

@@ -13,7 +13,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._made import MadeData
 from edgekd.learn.data._texts import labels_of_rows
-from edgekd.tasks import Task
+from edgekd.tasks import Task, numbered
 from edgekd.tasks.embedding import Embedding
 
 WORDS = 3  # of one meaning
@@ -61,7 +61,7 @@ class MadePairs(MadeData):
         words = np.array([[f"meaning{i}word{k}" for k in range(WORDS)] for i in range(self.meanings)])
         drawn = {name: self._rows(words, count, rng) for name, count in self.sizes.items()}
         labels = {name: self._labels(scores) for name, (_, scores) in drawn.items()}
-        names, numbers, _ = task.numbered(labels, None, lambda split, i: f"{split}: sample {i}", "made_pairs")
+        names, numbers, _ = numbered(task, labels, None, lambda split, i: f"{split}: sample {i}", "made_pairs")
         splits = {name: Split(texts, numbers[name]) for name, (texts, _) in drawn.items()}
         vocabulary = Vocabulary([*NEEDED, MASKED, *words.ravel().tolist()])
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": True}

@@ -12,7 +12,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._made import MadeData
 from edgekd.learn.data._split import image_ops
-from edgekd.tasks import CLASSES, Task
+from edgekd.tasks import CLASSES, Task, numbered
 
 NAMES = ("left eye", "right eye", "nose", "left mouth", "right mouth")
 PLACES = np.array([[-0.4, -0.35], [0.4, -0.35], [0.0, 0.1], [-0.25, 0.5], [0.25, 0.5]])  # of a face of radius 1
@@ -52,7 +52,7 @@ class MadePoints(MadeData):
         rng = np.random.default_rng(self.seed)
         faces = {name: self._faces(count, rng) for name, count in self.sizes.items()}
         points = {name: where for name, (_, where) in faces.items()}
-        numbering = task.numbered(points, NAMES, lambda split, i: f"{split}: sample {i}", "made_points")
+        numbering = numbered(task, points, NAMES, lambda split, i: f"{split}: sample {i}", "made_points")
         splits = {name: Split(faces[name][0], numbering.labels[name]) for name in self.sizes}
         dataset = self.dataset(splits, numbering.names, image_ops(255.0))
         return checked(dataset, "made_points", task)

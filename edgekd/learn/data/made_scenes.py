@@ -12,7 +12,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._made import MadeData
 from edgekd.learn.data._split import image_ops
-from edgekd.tasks import CLASSES, Task
+from edgekd.tasks import CLASSES, Task, numbered
 
 NAMES = ("sky", "building", "tree", "road", "car")
 COLOURS = np.array([[140, 180, 230], [150, 110, 90], [60, 120, 50], [90, 90, 95], [190, 40, 40]], np.float64)
@@ -61,7 +61,7 @@ class MadeScenes(MadeData):
         rng = np.random.default_rng(self.seed)
         masks = {name: np.stack([self._mask(rng) for _ in range(count)]) for name, count in self.sizes.items()}
         pictures = {name: self._pictures(of, rng) for name, of in masks.items()}
-        numbering = task.numbered(masks, NAMES, lambda split, i: f"{split}: sample {i}", "made_scenes")
+        numbering = numbered(task, masks, NAMES, lambda split, i: f"{split}: sample {i}", "made_scenes")
         splits = {name: Split(pictures[name], numbering.labels[name]) for name in self.sizes}
         dataset = self.dataset(splits, numbering.names, image_ops(255.0))
         return checked(dataset, "made_scenes", task)

@@ -13,7 +13,7 @@ from edgekd.learn.data import _tagged
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._made import MadeData
-from edgekd.tasks import CLASSES, Task
+from edgekd.tasks import CLASSES, Task, numbered
 
 KINDS = ("artist", "city", "date", "dish")
 LABELS = ("intent", "tags")
@@ -63,7 +63,7 @@ class MadeSlots(MadeData):
             name: np.array([" ".join(tags) if task.dense else intent for _, tags, intent in of_split], dtype=object)
             for name, of_split in requests.items()
         }
-        names, numbers, _ = task.numbered(labels, None, lambda split, i: f"made_slots: {split} {i}", "made_slots")
+        names, numbers, _ = numbered(task, labels, None, lambda split, i: f"made_slots: {split} {i}", "made_slots")
         every = sorted({word for of_split in requests.values() for words, *_ in of_split for word in words})
         vocabulary = Vocabulary([*NEEDED, MASKED, *every])
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": True}

@@ -12,7 +12,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._made import MadeData
 from edgekd.learn.data._split import image_ops
-from edgekd.tasks import CLASSES, Task
+from edgekd.tasks import CLASSES, Task, numbered
 
 EDGE = 2.0  # standard deviations from a spot's middle to its edge: an eighth of its height is left there
 
@@ -59,7 +59,7 @@ class MadeTiles(MadeData):
         tiles = {name: self._tiles(of, rng) for name, of in labels.items()}
         if task.geometry == "mask":
             labels = {name: spots for name, (_, spots) in tiles.items()}
-        numbering = task.numbered(labels, None, lambda split, i: f"{split}: sample {i}", "made_tiles")
+        numbering = numbered(task, labels, None, lambda split, i: f"{split}: sample {i}", "made_tiles")
         splits = {name: Split(tiles[name][0], numbering.labels[name]) for name in self.sizes}
         dataset = self.dataset(splits, numbering.names, image_ops(255.0))
         return checked(dataset, "made_tiles", task)

@@ -31,7 +31,7 @@ from edgekd.learn.data._split import (
     numbers,
     standard_ops,
 )
-from edgekd.tasks import CLASSES, Numbered, Task, named
+from edgekd.tasks import CLASSES, Numbered, Task, named, numbered
 
 X_TRAIN, Y_TRAIN, X_TEST = "x_train", "y_train", "x_test"
 SAMPLES = ("x", "images", "data", "features", "inputs")  # what a file's only samples are called
@@ -197,7 +197,7 @@ class Npz:
             raise DataError("labels in every split or in none", where="data.y_train", found=self.y_train)
         if not keys:
             return task.unlabelled(names, "data.classes")
-        known = task.numbered(
-            labels, names, lambda split, i: f"data.{keys[split][1]}: sample {i}", f"data.{self.y_train}"
+        known = numbered(
+            task, labels, names, lambda split, i: f"data.{keys[split][1]}: sample {i}", f"data.{self.y_train}"
         )
         return known._replace(notes=(*read_as, *known.notes))

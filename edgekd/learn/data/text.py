@@ -26,7 +26,7 @@ from edgekd.learn.data._table_labels import Names, places_by_split
 from edgekd.learn.data._table_lines import Line
 from edgekd.learn.data._text_lines import ENDINGS, UNQUOTED
 from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair, labels_of_rows
-from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
+from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named, numbered
 
 OTHERS = (".json", ".ndjson", ".jsonl.gz", ".parquet", ".arrow", ".xlsx")  # files of another form
 
@@ -286,7 +286,7 @@ class Text(Reading):
             return _line(rows[role], i)
 
         labels = {role: self._labels(file_rows) for role, file_rows in rows.items()}
-        return task.numbered(labels, names, at, f"data.path: {Path(self.path).name}")
+        return numbered(task, labels, names, at, f"data.path: {Path(self.path).name}")
 
     def _labels(self, rows: Rows) -> AnyArray:
         """(N,) the label of each sample; of pairs and triplets see ``labels_of_rows``."""
