@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +19,16 @@ from edgekd.learn.data import Dataset, file_content, read_vocabulary, refuse_poi
 from edgekd.runtime import look
 from edgekd.runtime.backend import Port
 from edgekd.spec.recipe import Table
-from edgekd.tasks import CLASSES, Task, fitted
+from edgekd.tasks import CLASSES, LISTED, Task, fitted
 from edgekd.teachers.onnx import check_shape
 from edgekd.teachers.recorded import FORMS, Classes, Recorded, best_reading
 
+# What transformers calls a head's labels: whether one excludes the others, and what makes shares of its scores.
+PROBLEMS = {
+    "single_label_classification": (True, "softmax"),
+    "multi_label_classification": (False, "sigmoid"),
+    "regression": (False, ""),
+}
 CONFIG, CLASSIFIERS = "config.json", ("ForSequenceClassification", "ForImageClassification")
 RECORDED = (".npz", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 ALLOWED = (
@@ -75,7 +82,7 @@ def teacher(
     path = Path(named)
     if path.is_dir():
         if (path / CONFIG).is_file():
-            return _folder(path, dataset)
+            return _folder(path, dataset, task)
         return _recorded(path, dataset, task, given or {})
     if path.is_file():
         return _file(path, dataset, task, given or {}, allow_code)
@@ -240,7 +247,7 @@ def _recorded(path: Path, dataset: Dataset, task: Task, given: Table) -> Teacher
     return Teacher(table, says, remark=f"read as {form}", more=comments, in_order=named_by is None)
 
 
-def _folder(path: Path, dataset: Dataset) -> Teacher:
+def _folder(path: Path, dataset: Dataset, task: Task) -> Teacher:
     """A checkpoint folder of transformers: with its own head where that fits, else under a new one."""
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
@@ -257,13 +264,22 @@ def _folder(path: Path, dataset: Dataset) -> Teacher:
     architecture = str((config.get("architectures") or [""])[0])
     labels = config.get("id2label")
     count = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)
-    if not architecture.endswith(CLASSIFIERS) or count != len(dataset.classes):
-        remark = f"a new head over {architecture or 'its body'}, which stays as it is"
+    names = {str(name): int(n) for n, name in labels.items() if str(n).isdigit()} if isinstance(labels, dict) else {}
+    order = _order(names, dataset.classes)
+    learned = str(config.get("problem_type") or "")
+    is_other = learned in PROBLEMS and PROBLEMS[learned] != (task.exclusive, task.link)
+    if not architecture.endswith(CLASSIFIERS) or is_other or (count != len(dataset.classes) and not order):
+        why = f", as its own is of {learned.replace('_', ' ')}" if is_other else ""
+        remark = f"a new head over {architecture or 'its body'}, which stays as it is{why}"
         return Teacher({"model": {**model, "head": "linear"}, "epochs": 10}, remark=remark)
     table: Table = {"model": {**model, "head": "own"}, "epochs": 0}
-    if isinstance(labels, dict) and (order := _order(labels, dataset.classes)):
+    remark = f"{architecture} as it stands: it is not trained"
+    if order and order != list(range(count)):
         table["classes"] = order
-    return Teacher(table, remark=f"{architecture} as it stands: it is not trained")
+    elif not order and not all(re.fullmatch(r"LABEL_\d+", name) for name in names):
+        called = ", ".join(sorted(names, key=names.__getitem__)[:LISTED])
+        remark = f"its labels are {called}: taken as the classes in this order, which classes = [...] changes"
+    return Teacher(table, remark=remark)
 
 
 def _check_tokenizer(folder: Path) -> None:
@@ -278,11 +294,11 @@ def _check_tokenizer(folder: Path) -> None:
         raise DataError(f"its tokenizer: {err.message}", where=where, found=err.found, hint=hint) from err
 
 
-def _order(labels: Mapping[str, object], classes: Sequence[str]) -> list[int]:
-    """For each of our classes the number of the folder's label of that name, where they stand in another order."""
-    numbers = {same_name(str(name)): int(number) for number, name in labels.items() if str(number).isdigit()}
+def _order(names: Mapping[str, int], classes: Sequence[str]) -> list[int]:
+    """For each of our classes the number of the folder's label of that name; []: one has none."""
+    numbers = {same_name(name): number for name, number in names.items()}
     order = [numbers.get(same_name(name), -1) for name in classes]
-    return order if sorted(order) == list(range(len(classes))) and order != sorted(order) else []
+    return order if min(order) >= 0 and len({*order}) == len(order) else []
 
 
 def _code(named: str) -> Teacher:

@@ -94,6 +94,24 @@ def test_a_checkpoint_folder_keeps_the_head_that_fits(tmp_path: Path) -> None:
         assert table["epochs"] == (0 if head == "own" else 10)
 
 
+def test_labels_of_a_checkpoint_folder_are_held_against_the_classes_and_the_task(tmp_path: Path) -> None:
+    def of(name: str, names: list[str], **more: Any) -> Teacher:
+        labels = {str(i): label for i, label in enumerate(names)}
+        return asked(
+            folder(tmp_path / name, {"architectures": ["XForImageClassification"], "id2label": labels, **more})
+        )
+
+    assert of("more", ["dog", "cat", "ant", "bee"]).table["classes"] == [2, 3, 1]
+    assert "classes" not in of("same", ["ant", "bee", "cat"]).table
+    other = of("other", ["ant", "wasp", "bee"])
+    assert other.remark.startswith("its labels are ant, wasp, bee: taken") and "classes" not in other.table
+    assert "as it stands" in of("numbered", ["LABEL_0", "LABEL_1", "LABEL_2"]).remark
+    for problem in ("multi_label_classification", "regression"):
+        several = of(problem, ["ant", "bee", "cat"], problem_type=problem)
+        assert several.table["model"]["head"] == "linear" and several.remark.endswith(problem.replace("_", " "))
+    assert of("s", ["ant", "bee", "cat"], problem_type="single_label_classification").table["model"]["head"] == "own"
+
+
 def test_an_exported_program_is_opened_where_the_user_says_so(tmp_path: Path) -> None:
     path = tmp_path / "t.pt2"
     with zipfile.ZipFile(path, "w") as archive:
