@@ -46,7 +46,8 @@ BLOCK_SECONDS = 0.005
 MAX_BLOCK = 64
 UNEQUAL = 20
 STABLE = 0.03  # two windows in a row whose medians differ by less are a warm session
-WARM_UP_SECONDS = 3.0  # at most, for each
+WARM_UP_SECONDS = 0.05, 3.0  # at most, for each: ``WARM_UP`` times the seconds that are timed, within these
+WARM_UP = 6
 RESAMPLES = 2000
 PARTED = 100  # runs whose copies are timed apart
 RESULT = "result.json"
@@ -85,7 +86,8 @@ def measure(
     taken: dict[str, list[int]] = {name: [] for name in names}
     spent = dict.fromkeys(names, 0)
     with _no_gc():
-        slowest = max(_warm_up(run) for run in runs.values())
+        most = float(np.clip(WARM_UP * min_seconds, *WARM_UP_SECONDS))
+        slowest = max(_warm_up(run, most) for run in runs.values())
         block = int(np.clip(BLOCK_SECONDS * 1e9 / slowest, 1, MAX_BLOCK))
         shuffle = random.Random(0).shuffle
         while len(taken[baseline]) < min_samples or not _enough(spent.values(), min_seconds * 1e9):
@@ -282,14 +284,14 @@ def _block(run: Callable[[], int], runs: int) -> list[int]:
     return [run() for _ in range(runs)]
 
 
-def _warm_up(run: Callable[[], int]) -> float:
-    """Run until two windows in a row agree, or time is up; the last window's median in ns."""
+def _warm_up(run: Callable[[], int], most: float) -> float:
+    """Run until two windows in a row agree, or so many seconds are over; the last window's median in ns."""
     started = time.perf_counter()
     size, before, agreed = 5, 0.0, 0
     while True:
         now = float(np.median(_block(run, size)))
         agreed = agreed + 1 if abs(now - before) <= STABLE * now else 0
-        if agreed == 2 or time.perf_counter() - started > WARM_UP_SECONDS:
+        if agreed == 2 or time.perf_counter() - started > most:
             return max(now, 1.0)
         before = now
         size = int(np.clip(2e7 / max(now, 1.0), 5, 500))  # windows of about 20 ms

@@ -68,7 +68,7 @@ def job(**changes: object) -> BenchJob:
 
 def test_candidates_take_turns_and_none_always_follows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "MAX_BLOCK", 3)
-    monkeypatch.setattr(bench, "_warm_up", lambda run: 1.0)
+    monkeypatch.setattr(bench, "_warm_up", lambda run, most: 1.0)
     logs: list[list[str]] = [[], []]
     names = ["a", "base", "b"]
     for log in logs:
@@ -107,13 +107,29 @@ def test_garbage_collection_is_as_before(was_on: bool) -> None:
 def test_warm_up_ends_when_two_windows_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     medians = iter([900, 500, 400, 399, 398, 1])
     monkeypatch.setattr(bench, "_block", lambda run, size: [next(medians)])
-    assert bench._warm_up(lambda: 0) == 398
+    assert bench._warm_up(lambda: 0, 3.0) == 398
 
 
 def test_warm_up_of_what_never_settles_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "WARM_UP_SECONDS", 0.0)
     monkeypatch.setattr(bench, "_block", lambda run, size: [7])
-    assert bench._warm_up(lambda: 0) == 7
+    assert bench._warm_up(lambda: 0, 0.0) == 7
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.0, 0.05), (0.1, 0.6), (1.0, 3.0), (60.0, 3.0)])
+def test_a_warm_up_takes_no_longer_than_a_few_times_what_is_timed(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, most: float
+) -> None:
+    """On a busy machine no two windows agree."""
+    given: list[float] = []
+
+    def warm_up(run: object, most: float) -> float:
+        given.append(most)
+        return 1e9
+
+    monkeypatch.setattr(bench, "_warm_up", warm_up)
+    monkeypatch.setattr(bench, "runner", lambda session, inputs: lambda: 10_000_000_000)
+    measure({"a": Recorder("a", [])}, X, baseline="a", min_samples=1, min_seconds=seconds)
+    assert given == [pytest.approx(most)]
 
 
 def test_an_unknown_baseline_is_told() -> None:
@@ -239,7 +255,7 @@ def test_every_error_can_come_back_from_a_child() -> None:
 def test_a_fast_one_does_not_wait_for_its_seconds_beside_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
     took = {"slow": 200_000_000, "fast": 200_000}
     sessions: dict[str, Any] = {name: name for name in took}
-    monkeypatch.setattr(bench, "_warm_up", lambda run: 1e9)
+    monkeypatch.setattr(bench, "_warm_up", lambda run, most: 1e9)
     monkeypatch.setattr(bench, "runner", lambda session, inputs: lambda: took[session])
     both = measure(sessions, X, baseline="slow", min_samples=10, min_seconds=1.0)
     assert len(both["slow"]) == len(both["fast"]) == 100, "20 times one second, not the 5,000 runs of the fast one"
