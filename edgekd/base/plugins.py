@@ -107,6 +107,20 @@ def path_of(plugin: str | type[object]) -> str:
     return f"{plugin.__module__}:{plugin.__qualname__}"
 
 
+def paths_of(plugins: object) -> list[str]:
+    """``path_of`` each; one alone is taken for a list of it.
+
+    Raises:
+        UsageError: no classes and no names of them.
+    """
+    if isinstance(plugins, str | type):
+        return [path_of(plugins)]
+    if not isinstance(plugins, list | tuple):
+        allowed = 'a list of classes, or of "package.module:Class"'
+        raise UsageError("no list of plugins", where="plugins", found=plugins, allowed=allowed)
+    return [path_of(plugin) for plugin in plugins]
+
+
 def class_name(kind: str) -> str:
     """``cross_entropy`` -> ``CrossEntropy``."""
     return "".join(part[:1].upper() + part[1:] for part in kind.split("_"))

@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
+from edgekd.learn import computed_weights, nets
 from edgekd.learn.exporting import rewritten
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, NUMPY_SO, Student
@@ -79,9 +80,7 @@ def export(student: Student, opset: int) -> ir.Model:
             try:
                 program = _onnx(student, student.module, opset)
             except torch.onnx.errors.OnnxExporterError as err:
-                if "Cannot view a tensor" not in reason(err):
-                    raise
-                program = _onnx(student, _with_copies(student), opset)
+                program = _onnx(student, _otherwise(student, err), opset)
             if program is not None and _fixed(student, program.model) is not None:
                 with suppress(torch._dynamo.exc.TorchDynamoException):
                     program = _onnx(student, student.exported(), opset)
@@ -107,6 +106,19 @@ def _onnx(student: Student, network: nn.Module | ExportedProgram, opset: int) ->
         output_names=[spec.name for spec in student.outputs],
         custom_translation_table=TRANSLATIONS,
     )
+
+
+def _otherwise(student: Student, err: torch.onnx.errors.OnnxExporterError) -> nn.Module | ExportedProgram:
+    """The network in a form that can be exported, where as it stands it can't.
+
+    Raises:
+        OnnxExporterError: there is none.
+    """
+    if "Cannot view a tensor" in reason(err):
+        return _with_copies(student)
+    if computed_weights.has_computed(student.module):  # such as the matrix exponential of an orthogonal one
+        return computed_weights.plain(nets.twin(student.module).eval())
+    raise err
 
 
 def _with_copies(student: Student) -> ExportedProgram:

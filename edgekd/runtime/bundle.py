@@ -117,7 +117,13 @@ def _read(folder: Path, plugins: Sequence[str], trust: signature.Trust | None, i
     if not folder.exists() and not folder.is_symlink():
         raise UsageError("no such bundle", where=str(folder))
     if folder.is_symlink():
-        raise IntegrityError("a symbolic link", where=str(folder))
+        hint = f"give the folder itself: {folder.resolve()}"
+        raise IntegrityError("a symbolic link", where=str(folder), hint=hint)
+    if not folder.is_dir():
+        of = next((f"give {up}" for up in folder.parents[:2] if (up / MANIFEST).is_file()), "unpack an archive first")
+        raise UsageError("a file, and a bundle is a folder", where=str(folder), hint=of)
+    if not (folder / MANIFEST).exists() and (folder.parent / MANIFEST).is_file():
+        raise UsageError("a folder of a bundle, and not the whole", where=str(folder), hint=f"give {folder.parent}")
     data = open_inside(folder, MANIFEST, MAX_MANIFEST)
     table = reader.parse(data, where)
     digest = hashlib.sha256(data).hexdigest()

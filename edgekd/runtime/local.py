@@ -24,7 +24,7 @@ from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.model import p50
 from edgekd.runtime.runners import Runner
-from edgekd.runtime.steady import steadily
+from edgekd.runtime.steady import folder_of, steadily
 
 SECONDS = 600.0  # of a variant, with the running time that was asked for 20 times over
 BOUNDS = {"p90": 0.9, "p99": 0.99}
@@ -93,11 +93,12 @@ def bench(
         DeviceError: the device can't be reached, or the connection was cut; says why.
     """
     how = settings or Settings(seconds)
-    return steadily(Path(path), lambda: _bench(path, target, device, how, tell))
+    folder = folder_of(path)
+    return steadily(folder, lambda: _bench(folder, target, device, how, tell))
 
 
-def _bench(path: str | Path, target: str | None, device: str, how: Settings, tell: remote.Tell) -> DeviceResult:
-    bundle = bundles.read(Path(path), how.plugins)
+def _bench(path: Path, target: str | None, device: str, how: Settings, tell: remote.Tell) -> DeviceResult:
+    bundle = bundles.read(path, how.plugins)
     names = [variant.target for variant in bundle.variants]
     if target is not None and target not in names:
         raise UsageError("no such variant in this bundle", where=str(path), found=target, allowed=names)

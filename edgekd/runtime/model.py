@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from edgekd.runtime import opening
 from edgekd.runtime.backend import Array, Port, Session, check_inputs
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.signature import Trust
-from edgekd.runtime.steady import steadily
+from edgekd.runtime.steady import folder_of, steadily
 from edgekd.tasks import Shown
 
 
@@ -50,6 +50,11 @@ class Model:
     def __repr__(self) -> str:
         given = ", ".join(f"{port.name} {port.shape}" for port in self.inputs)
         return printable(f"Model({self.target}: {given} -> {len(self.labels)} labels)")
+
+    def __reduce__(self) -> Never:
+        """It can't be copied or sent to another process: a session is of the process that opened it."""
+        hint = "open its bundle where it is to run, edgekd.load(path); threads may share a model"
+        raise UsageError("a model can't be copied or pickled", where="Model", hint=hint)
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Model inputs by name to outputs by name; the result is the caller's own."""
@@ -167,18 +172,17 @@ def load(
         UnavailableError: no variant can run here: each was refused by a runtime on which it was never checked, answers
             otherwise than where it was, or lacks something; says why for each.
     """
-    named = [own_classes.path_of(plugin) for plugin in plugins]
-    return steadily(Path(path), lambda: _load(path, target, threads, named, Trust.of(key)))
+    named = own_classes.paths_of(plugins)
+    folder = folder_of(path)
+    return steadily(folder, lambda: _load(folder, target, threads, named, Trust.of(key)))
 
 
-def _load(
-    path: str | Path, target: str | None, threads: int | None, plugins: Sequence[str], trust: Trust | None
-) -> Model:
-    bundle = bundles.read(Path(path), plugins, trust)
+def _load(folder: Path, target: str | None, threads: int | None, plugins: Sequence[str], trust: Trust | None) -> Model:
+    bundle = bundles.read(folder, plugins, trust)
     if target is not None:
         names = [v.target for v in bundle.variants]
         if target not in names:
-            raise UsageError("no such variant in this bundle", where=str(path), found=target, allowed=names)
+            raise UsageError("no such variant in this bundle", where=str(folder), found=target, allowed=names)
         wanted: Sequence[Variant] = [bundle.variant(target)]
     else:
         wanted = sorted(bundle.variants, key=lambda variant: p50(bundle, variant))
@@ -190,7 +194,7 @@ def _load(
             return Model(bundle, variant, opened.session)
         except UnavailableError as err:
             reasons.append(str(err))
-    raise UnavailableError("no variant of this bundle runs here", where=str(path), hint="; ".join(reasons))
+    raise UnavailableError("no variant of this bundle runs here", where=str(folder), hint="; ".join(reasons))
 
 
 def p50(bundle: Bundle, variant: Variant) -> float:

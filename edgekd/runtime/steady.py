@@ -13,6 +13,19 @@ TRIES = 5
 Found = TypeVar("Found")
 
 
+def folder_of(path: object) -> Path:
+    """Where a bundle lies, as its user says it.
+
+    Raises:
+        UsageError: no path.
+    """
+    if isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str):
+        return Path(path)
+    raise UsageError(
+        "not a path", where="bundle", found=path, allowed="the folder of a bundle, a text or a pathlib.Path"
+    )
+
+
 def steadily(folder: Path, read: Callable[[], Found]) -> Found:
     """What ``read`` finds in a bundle's folder, once more from the start where that is another folder by now.
 

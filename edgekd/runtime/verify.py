@@ -11,11 +11,11 @@ from pathlib import Path
 from edgekd.base import child, child_limits, reader
 from edgekd.base.child_limits import Limits
 from edgekd.base.errors import UsageError
-from edgekd.base.plugins import path_of
+from edgekd.base.plugins import paths_of
 from edgekd.document.commands import Check
 from edgekd.runtime import signature
 from edgekd.runtime.signature import Trust
-from edgekd.runtime.steady import steadily
+from edgekd.runtime.steady import folder_of, steadily
 
 MODULE = "edgekd.runtime.replay"
 
@@ -51,24 +51,23 @@ def verify(
         UnavailableError: with ``run``, where this machine can run no variant: nothing was replayed, and what only has
             the right hashes is not verified.
     """
-    path, trust = Path(folder), Trust.of(key)
+    path, trust = folder_of(folder), Trust.of(key)
     allowed = child_limits.of(path, max_memory_gb, max_seconds)
     request = {
         "folder": str(path),
         "run": run,
-        "plugins": list(map(_named, plugins)),
+        "plugins": [_named(plugin) for plugin in paths_of(plugins)],
         "ignore_unlisted": ignore_unlisted,
     }
     return steadily(path, lambda: _verify(path, request, allowed, trust))
 
 
-def _named(plugin: str | type[object]) -> str:
+def _named(name: str) -> str:
     """A plugin by a name that the child finds it by.
 
     Raises:
         UsageError: it is of this very program.
     """
-    name = path_of(plugin)
     if name.startswith("__main__:"):
         allowed = "a class of a module: it is another process that opens the bundle"
         raise UsageError("a class of this program", where="plugins", found=name, allowed=allowed)

@@ -131,3 +131,14 @@ def test_a_randomised_slope_is_the_middle_of_its_range_and_a_window_wider_than_t
     x = torch.randn(3, 2, 6, 6)
     (answer,) = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"input": x.numpy()})
     np.testing.assert_allclose(answer, module(x).detach().numpy(), atol=1e-5)
+
+
+def test_a_weight_that_no_operator_computes_is_written_down_as_it_is() -> None:
+    """The exponential of a matrix, of which an orthogonal weight is made."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.utils.parametrizations.orthogonal(nn.Linear(4, 4)), nn.ReLU(), nn.Linear(4, 3)).eval()
+    student = Student(net, (TensorSpec("input", (None, 4)),), (TensorSpec("y", (None, 3)),), ())
+    x = torch.randn(5, 4)
+    session = onnxruntime.InferenceSession(to_onnx(student, opset=20, metadata={}))
+    np.testing.assert_allclose(session.run(None, {"input": x.numpy()})[0], net(x).detach().numpy(), atol=1e-5)
+    assert nn.utils.parametrize.is_parametrized(net[0])

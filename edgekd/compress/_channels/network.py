@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgekd.base.errors import EdgekdError, ExportError
-from edgekd.compress._channels import resized, surgery, tracing, units
+from edgekd.compress._channels import resized, tracing, units
 from edgekd.compress._channels.failures import FAILURES, words
 from edgekd.compress._channels.resized import Left
 from edgekd.compress._channels.surgery import Plan
 from edgekd.compress._channels.traced import OTHERS, SAMPLES, Trace
 from edgekd.compress._channels.units import Axis, Channels, Family
 from edgekd.learn import nets
+from edgekd.learn.computed_weights import plain
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import LENGTH, Student, evaluated
 
@@ -111,4 +112,4 @@ def layer_of(axis: Axis) -> str:
 
 def still(student: Student) -> nn.Module:
     """A copy of the network in evaluation mode, whose weights are parameters."""
-    return surgery.plain(evaluated(nets.twin(student.module)))
+    return plain(evaluated(nets.twin(student.module)))

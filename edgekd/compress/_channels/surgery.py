@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.utils import parametrize
 
 from edgekd.compress._channels import attention, resized
 from edgekd.compress._channels.traced import named_tensors
@@ -57,44 +56,6 @@ def _kept(tensor: Tensor, axes: Mapping[str, list[int]]) -> Tensor:
         kept = kept.index_select(int(axis), stays.nonzero().flatten().to(kept.device))
     kept = kept.contiguous()
     return nn.Parameter(kept, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else kept
-
-
-def plain(module: nn.Module) -> nn.Module:
-    """The network, in place, whose weights are parameters: weight norm and the like would change what is left."""
-    for owner in list(module.modules()):
-        if parametrize.is_parametrized(owner):
-            _unparametrized(owner)
-        for hook in list(owner._forward_pre_hooks.values()):
-            _baked(owner, hook)
-    return module
-
-
-def _unparametrized(owner: nn.Module) -> None:
-    """Without parametrizations. Torch's own way changes the class, which copies of the module share."""
-    parts: Any = owner.parametrizations
-    weights = {name: getattr(owner, name).detach().clone() for name in parts}
-    asks = {name: any(p.requires_grad for p in parts[name].parameters()) for name in parts}
-    owner.__class__ = parametrize.type_before_parametrizations(owner)
-    del owner._modules["parametrizations"]
-    for name, weight in weights.items():
-        owner.register_parameter(name, nn.Parameter(weight, requires_grad=asks[name]))
-
-
-def _baked(owner: nn.Module, hook: Any) -> None:
-    """Take off a hook of torch's own that computes a weight (weight_norm, spectral_norm, pruning's masks)."""
-    name = getattr(hook, "name", None) or getattr(hook, "_tensor_name", None)
-    inner = [key for key in (f"{name}_g", f"{name}_v", f"{name}_orig") if key in owner._parameters]
-    if not isinstance(name, str) or not inner or not type(hook).__module__.startswith("torch.nn.utils"):
-        return
-    weight = getattr(owner, name).detach().clone()
-    asks = any(parameter.requires_grad for key in inner if (parameter := owner._parameters[key]) is not None)
-    key = next(k for k, registered in owner._forward_pre_hooks.items() if registered is hook)
-    del owner._forward_pre_hooks[key]
-    for old in (*inner, f"{name}_u", f"{name}_mask"):
-        owner._parameters.pop(old, None)
-        owner._buffers.pop(old, None)
-    owner.__dict__.pop(name, None)
-    owner.register_parameter(name, nn.Parameter(weight, requires_grad=asks))
 
 
 def _conv(layer: Any) -> None:

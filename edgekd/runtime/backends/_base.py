@@ -216,6 +216,8 @@ def check_inputs(ports: Sequence[Port], arrays: Mapping[str, Array]) -> None:
         UsageError: a missing or unknown name, something that is no array, a wrong dtype, rank or size.
     """
     names = [port.name for port in ports]
+    if not isinstance(arrays, Mapping):
+        raise UsageError("arrays by the names of inputs", where="run", found=type(arrays).__name__, allowed=names)
     if unknown := [name for name in arrays if name not in names]:
         raise UsageError("unknown input", where="run", found=unknown[0], allowed=names)
     for port in ports:
