@@ -69,10 +69,11 @@ class Unnamed(Task):
 
 def path_of(task: Task) -> str | None:
     """``package.module:Class`` of a user's own task; None of a built-in one."""
-    return None if _is_built_in(type(task)) else plugins.path_of(type(task))
+    return None if is_built_in(type(task)) else plugins.path_of(type(task))
 
 
-def _is_built_in(cls: type[object]) -> bool:
+def is_built_in(cls: type[object]) -> bool:
+    """Whether a class is one of ``tasks/``."""
     return cls.__module__.startswith("edgekd.tasks.")
 
 
@@ -83,7 +84,7 @@ def check_class(cls: type[object], where: str, error: type[EdgekdError]) -> None
         EdgekdError: (of class ``error``) no ``Task``, one that leaves something open, or a decoding that edgekd's
             programs do not have.
     """
-    if _is_built_in(cls):
+    if is_built_in(cls):
         return
     if not issubclass(cls, Task):
         raise error("no task", where=where, found=cls.__name__, allowed="a subclass of edgekd.tasks.Task")
@@ -102,7 +103,7 @@ def check_says(task: Task, where: str, error: type[EdgekdError]) -> None:
     """Raise where what a user's own task says of itself is of another form than the house reads, or where it does not
     tell the numbers that the decoding of its programs needs.
     """
-    if _is_built_in(type(task)):
+    if is_built_in(type(task)):
         return
     if absent := _decodings().get(task.program, frozenset()) - task.constants.keys():
         what = f"a program of {task.program!r} needs a constant"

@@ -16,7 +16,7 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import FactoryError
 from edgekd.tasks._base import Decided, Record, Task
 from edgekd.tasks._classes import At, Numbered
-from edgekd.tasks._own import path_of
+from edgekd.tasks._own import is_built_in
 
 SAMPLES = 6
 LOOSE = 0.05  # a tolerance, as of int8
@@ -50,7 +50,7 @@ def numbered(task: Task, labels: Mapping[str, AnyArray], names: tuple[str, ...] 
         FactoryError: it raised, or gave something else.
         DataError: labels of another kind than the task's.
     """
-    if (path := path_of(task)) is None:
+    if (path := _name(task)) is None:
         return task.numbered(labels, names, at, where)
     place = f"{path}.numbered"
     given = plugins.call_user(task.numbered, place, labels, names, at, where)
@@ -75,7 +75,7 @@ def shape_of(task: Task, names: int, labels: tuple[int, ...]) -> tuple[int, ...]
     Raises:
         FactoryError: it raised, or gave something else. RecipeError: it can't be told without labels.
     """
-    if (path := path_of(task)) is None:
+    if (path := _name(task)) is None:
         return task.shape(names, labels)
     shape = plugins.call_user(task.shape, f"{path}.shape", names, labels)
     if not isinstance(shape, tuple) or not all(isinstance(size, int) and size > 0 for size in shape):
@@ -91,7 +91,7 @@ def fitted(task: Task, labels: AnyArray | None) -> Task:
     Raises:
         FactoryError: it raised, or gave something else.
     """
-    if (path := path_of(task)) is None:
+    if (path := _name(task)) is None:
         return task.fitted(labels)
     known = plugins.call_user(task.fitted, f"{path}.fitted", labels)
     if not isinstance(known, type(task)):
@@ -111,7 +111,7 @@ def try_out(task: Task, shape: tuple[int, ...], names: Sequence[str], labels: An
     Raises:
         FactoryError: a method raised, or gave something else; names it.
     """
-    if path_of(task) is None:
+    if _name(task) is None:
         return
     trial = _Trial(task, shape, tuple(names))
     if labels is not None:
@@ -122,7 +122,7 @@ def try_out(task: Task, shape: tuple[int, ...], names: Sequence[str], labels: An
 
 class _Trial:
     def __init__(self, task: Task, shape: tuple[int, ...], names: tuple[str, ...]) -> None:
-        self.task, self.shape, self.names, self.path = task, shape, names, path_of(task)
+        self.task, self.shape, self.names, self.path = task, shape, names, _name(task)
         rng = np.random.default_rng(0)
         self.one, self.other = ((2 * rng.standard_normal((SAMPLES, *shape))).astype(np.float32) for _ in range(2))
 
@@ -207,6 +207,11 @@ def _attributes(prints: str) -> list[str]:
     """The attribute of ``answer`` that is printed, where that is all of it."""
     begins = re.match(r"answer\.(\w+)", prints)
     return [begins[1]] if begins else []
+
+
+def _name(task: Task) -> str | None:
+    """``package.module:Class`` of a user's own task, for errors; None of a built-in one."""
+    return None if is_built_in(type(task)) else f"{type(task).__module__}:{type(task).__qualname__}"
 
 
 def _fields(value: object) -> list[str]:
