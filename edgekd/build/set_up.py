@@ -18,7 +18,7 @@ from edgekd.compress import Pass
 from edgekd.learn import calls, nets
 from edgekd.learn import teacher as teachers
 from edgekd.learn.answers import blocks
-from edgekd.learn.data import Dataset, grouped, taken_first
+from edgekd.learn.data import Dataset, fitted, grouped, taken_first
 from edgekd.learn.feed import Feed
 from edgekd.learn.flat import FlatScores, Form
 from edgekd.learn.foreign import Foreign
@@ -27,7 +27,7 @@ from edgekd.learn.student import SplitHeads, TensorSpec
 from edgekd.learn.teacher import PickedOutput
 from edgekd.spec.quick import SAMPLES
 from edgekd.spec.recipe import Data, Recipe, Teacher
-from edgekd.tasks import CLASSES, Heads, Task, fitted
+from edgekd.tasks import CLASSES, Heads, Task
 
 NetworkOf = Callable[[Sequence[TensorSpec], str], nn.Module]
 

@@ -40,6 +40,7 @@ from edgekd.tasks._make import make_task as make_task
 from edgekd.tasks._make import table_of_heads as table_of_heads
 from edgekd.tasks._own import PLUGIN as PLUGIN
 from edgekd.tasks._own import Unnamed as Unnamed
+from edgekd.tasks._own import is_built_in as is_built_in
 from edgekd.tasks._own import path_of as path_of
 from edgekd.tasks._pairs import TRIPLET_ROLES as TRIPLET_ROLES
 from edgekd.tasks._pairs import pairs_of as pairs_of
@@ -53,8 +54,4 @@ from edgekd.tasks._predictions import Span as Span
 from edgekd.tasks._predictions import Tags as Tags
 from edgekd.tasks._predictions import Values as Values
 from edgekd.tasks._predictions import Vector as Vector
-from edgekd.tasks._trial import fitted as fitted
-from edgekd.tasks._trial import numbered as numbered
-from edgekd.tasks._trial import shape_of as shape_of
-from edgekd.tasks._trial import try_out as try_out
 from edgekd.tasks._vectors import unit_vectors as unit_vectors

@@ -17,6 +17,7 @@ from edgekd.base import plugins, reader
 from edgekd.base.errors import DataError, IntegrityError, RecipeError
 from edgekd.base.scores import softmax
 from edgekd.document.decisions import Decisions
+from edgekd.learn.data._own_task import try_out
 from edgekd.metrics import Evaluator
 from edgekd.metrics.spearman import Spearman
 from edgekd.spec import recipe
@@ -37,7 +38,6 @@ from edgekd.tasks import (
     pairs_of,
     table_of_heads,
     triplets_of,
-    try_out,
 )
 from edgekd.tasks._own import check_says
 from edgekd.tasks.embedding import Embedding

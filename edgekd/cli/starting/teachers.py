@@ -15,11 +15,11 @@ import onnx
 
 from edgekd.base import plugins, preprocess
 from edgekd.base.errors import DataError, FactoryError, UsageError
-from edgekd.learn.data import Dataset, file_content, read_vocabulary, refuse_pointer, same_name
+from edgekd.learn.data import Dataset, file_content, fitted, read_vocabulary, refuse_pointer, same_name
 from edgekd.runtime import look
 from edgekd.runtime.backend import Port
 from edgekd.spec.recipe import Table
-from edgekd.tasks import CLASSES, LISTED, Task, fitted
+from edgekd.tasks import CLASSES, LISTED, Task
 from edgekd.teachers.onnx import check_shape
 from edgekd.teachers.recorded import FORMS, Classes, Recorded, best_reading
 

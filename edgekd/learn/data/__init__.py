@@ -18,6 +18,7 @@ from edgekd.learn.data._joined import LabelsByHead, from_arrays
 from edgekd.learn.data._lazy import Lazy, ahead
 from edgekd.learn.data._left_masks import labels_in_parts
 from edgekd.learn.data._outside import without
+from edgekd.learn.data._own_task import fitted
 from edgekd.learn.data._split import ROLES
 from edgekd.learn.data._table_files import check_delimiter, header_of
 from edgekd.learn.data._table_files import columns_of as cells_of_table
@@ -45,6 +46,7 @@ __all__ = [
     "file_text",
     "files_below",
     "fingerprint",
+    "fitted",
     "from_arrays",
     "from_splits",
     "grouped",

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.arrays import Samples as Samples
-from edgekd.tasks import SINGLE, Heads, Task, shape_of
+from edgekd.learn.data._own_task import shape_of
+from edgekd.tasks import SINGLE, Heads, Task
 
 Pipeline = tuple[dict[str, Any], ...]  # preprocessing, see base/preprocess.py
 

@@ -16,8 +16,9 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._columns import LABELS, Columns, Item, collected, has_columns, is_array, is_plain, item_of
 from edgekd.learn.data._inputs import Reader, prepared
+from edgekd.learn.data._own_task import numbered
 from edgekd.learn.data._split import image_ops
-from edgekd.tasks import CLASSES, Task, named, numbered
+from edgekd.tasks import CLASSES, Task, named
 
 NAMES = ("train", "validation", "test")
 WANTED = (

@@ -17,8 +17,9 @@ from edgekd.learn.data import _known_labels, _points
 from edgekd.learn.data._base import Dataset, Samples, Split
 from edgekd.learn.data._lazy import Lazy, hashed
 from edgekd.learn.data._left_masks import some_of_each
+from edgekd.learn.data._own_task import try_out
 from edgekd.learn.data._split import OfSplits
-from edgekd.tasks import CLASSES, Task, named, triplets_of, try_out
+from edgekd.tasks import CLASSES, Task, named, triplets_of
 
 OWN = "data.source"
 SOME, NUMBERS = 1000, 2**23  # samples that a split's usual size of number is taken from, and their numbers

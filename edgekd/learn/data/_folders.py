@@ -22,8 +22,9 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _hashes
 from edgekd.learn.data._base import Split
+from edgekd.learn.data._own_task import numbered
 from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
-from edgekd.tasks import CLASSES, LISTED, Task, alike_names, named, numbered, same_name
+from edgekd.tasks import CLASSES, LISTED, Task, alike_names, named, same_name
 
 LEFT_OUT = frozenset(
     ("__macosx", "__pycache__", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")

@@ -16,8 +16,9 @@ from edgekd.learn.data._base import Dataset, Source, Split
 from edgekd.learn.data._batches import from_splits, gathered
 from edgekd.learn.data._checks import checked, loaded
 from edgekd.learn.data._inputs import Reader
+from edgekd.learn.data._own_task import fitted, shape_of
 from edgekd.learn.data._split import OfSplits
-from edgekd.tasks import Heads, Labelled, Task, fitted, shape_of
+from edgekd.tasks import Heads, Labelled, Task
 
 COMPARED = 64  # samples of a split that are held against each other; of pictures each one is decoded
 

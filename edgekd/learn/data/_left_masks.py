@@ -14,8 +14,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import tasks
 from edgekd.base.arrays import AnyArray
+from edgekd.learn.data import _own_task
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._masks import Fitting, Pair, stacked
 from edgekd.learn.data._unpacked import Unpacked
@@ -120,13 +120,13 @@ def numbered(masks: Mapping[str, AnyArray], names: tuple[str, ...] | None, task:
     """
     train = masks["train"]
     if not isinstance(train, LeftMasks):
-        return tasks.numbered(task, masks, names, at, where)
+        return _own_task.numbered(task, masks, names, at, where)
     examples = train.examples()
 
     def at_example(role: str, i: int) -> str:
         return at(role, int(examples[i]) if role == "train" else i)
 
-    of_examples = tasks.numbered(task, {**masks, "train": np.asarray(train[examples])}, names, at_example, where)
+    of_examples = _own_task.numbered(task, {**masks, "train": np.asarray(train[examples])}, names, at_example, where)
     classes = train.classes_by(of_examples.labels["train"], examples)
     return of_examples._replace(labels={**of_examples.labels, "train": cast("AnyArray", train.counted_as(classes))})
 

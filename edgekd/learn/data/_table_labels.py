@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from edgekd.base import table_rows
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
+from edgekd.learn.data._own_task import numbered
 from edgekd.learn.data._split import CALLED, ROLES, listed
 from edgekd.learn.data._table_files import Cells
-from edgekd.tasks import LISTED, Numbered, Task, named, numbered
+from edgekd.tasks import LISTED, Numbered, Task, named
 
 Names = str | tuple[str, ...]
 TRUTH = {"true": 1.0, "false": 0.0}

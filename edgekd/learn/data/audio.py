@@ -19,9 +19,10 @@ from edgekd.learn.data._clips import Clips, check_kind, check_rate, put
 from edgekd.learn.data._file_table import Packed, Wanted
 from edgekd.learn.data._folders import Carving, Labelled
 from edgekd.learn.data._lazy import Lazy, Reading
+from edgekd.learn.data._own_task import numbered
 from edgekd.learn.data._role_files import fingerprint
 from edgekd.learn.data._split import ROLES, Groups, carve_missing, check_carving, joined, listed, sound_ops
-from edgekd.tasks import CLASSES, Task, named, numbered
+from edgekd.tasks import CLASSES, Task, named
 
 ENDINGS = frozenset({".wav"})
 SPLITS = ("train", "validation", "test")

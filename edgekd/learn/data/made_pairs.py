@@ -12,8 +12,9 @@ from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._made import MadeData
+from edgekd.learn.data._own_task import numbered
 from edgekd.learn.data._texts import labels_of_rows
-from edgekd.tasks import Task, numbered
+from edgekd.tasks import Task
 from edgekd.tasks.embedding import Embedding
 
 WORDS = 3  # of one meaning

@@ -11,8 +11,9 @@ from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._made import MadeData
+from edgekd.learn.data._own_task import numbered
 from edgekd.learn.data._split import image_ops
-from edgekd.tasks import CLASSES, Task, numbered
+from edgekd.tasks import CLASSES, Task
 
 NAMES = ("left eye", "right eye", "nose", "left mouth", "right mouth")
 PLACES = np.array([[-0.4, -0.35], [0.4, -0.35], [0.0, 0.1], [-0.25, 0.5], [0.25, 0.5]])  # of a face of radius 1

@@ -11,8 +11,9 @@ from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._made import MadeData
+from edgekd.learn.data._own_task import numbered
 from edgekd.learn.data._split import image_ops
-from edgekd.tasks import CLASSES, Task, numbered
+from edgekd.tasks import CLASSES, Task
 
 NAMES = ("sky", "building", "tree", "road", "car")
 COLOURS = np.array([[140, 180, 230], [150, 110, 90], [60, 120, 50], [90, 90, 95], [190, 40, 40]], np.float64)

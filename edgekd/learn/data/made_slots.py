@@ -13,7 +13,8 @@ from edgekd.learn.data import _tagged
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._made import MadeData
-from edgekd.tasks import CLASSES, Task, numbered
+from edgekd.learn.data._own_task import numbered
+from edgekd.tasks import CLASSES, Task
 
 KINDS = ("artist", "city", "date", "dish")
 LABELS = ("intent", "tags")

@@ -11,8 +11,9 @@ from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._made import MadeData
+from edgekd.learn.data._own_task import numbered
 from edgekd.learn.data._split import image_ops
-from edgekd.tasks import CLASSES, Task, numbered
+from edgekd.tasks import CLASSES, Task
 
 EDGE = 2.0  # standard deviations from a spot's middle to its edge: an eighth of its height is left there
 

@@ -18,6 +18,7 @@ from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._columns import of_classes
 from edgekd.learn.data._encoded import Seen, decode
 from edgekd.learn.data._folders import split_words
+from edgekd.learn.data._own_task import numbered
 from edgekd.learn.data._split import (
     CALLED,
     ROLES,
@@ -31,7 +32,7 @@ from edgekd.learn.data._split import (
     numbers,
     standard_ops,
 )
-from edgekd.tasks import CLASSES, Numbered, Task, named, numbered
+from edgekd.tasks import CLASSES, Numbered, Task, named
 
 X_TRAIN, Y_TRAIN, X_TEST = "x_train", "y_train", "x_test"
 SAMPLES = ("x", "images", "data", "features", "inputs")  # what a file's only samples are called

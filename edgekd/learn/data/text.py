@@ -19,6 +19,7 @@ from edgekd.learn.data import _files, _table_lines, _tagged, _text_lines, _vocab
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
+from edgekd.learn.data._own_task import numbered
 from edgekd.learn.data._role_files import RoleFiles, fingerprint
 from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._table_files import JSON_LINES
@@ -26,7 +27,7 @@ from edgekd.learn.data._table_labels import Names, places_by_split
 from edgekd.learn.data._table_lines import Line
 from edgekd.learn.data._text_lines import ENDINGS, UNQUOTED
 from edgekd.learn.data._texts import IN_MEMORY, Texts, check_pair, labels_of_rows
-from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named, numbered
+from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
 
 OTHERS = (".json", ".ndjson", ".jsonl.gz", ".parquet", ".arrow", ".xlsx")  # files of another form
 

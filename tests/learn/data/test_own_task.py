@@ -13,8 +13,9 @@ import pytest
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.learn.data import Dataset, Split
 from edgekd.learn.data._checks import checked
+from edgekd.learn.data._own_task import fitted, numbered, shape_of, try_out
 from edgekd.runtime import decisions
-from edgekd.tasks import Heads, Numbered, Task, Values, fitted, make_task, numbered, shape_of, try_out
+from edgekd.tasks import Heads, Numbered, Task, Values, make_task
 from edgekd.tasks.regression import Regression
 
 SHAPE, NAMES = (2,), ("a", "b")
@@ -89,7 +90,7 @@ def replaced(numbers: Numbered, **changes: Any) -> Numbered:
         (rows(np.full((3, 2), np.inf)), "labels of train: .*finite"),
         (rows(np.zeros((2, 2))), r"labels of train: .*allowed: 3 of them, one a sample"),
         (lambda s, labels: None, r"Odd.numbered: .*takes 2 positional arguments"),
-        (lambda s, labels, *rest: labels["none"], r"raised KeyError at test_trial.py"),
+        (lambda s, labels, *rest: labels["none"], r"raised KeyError at test_own_task.py"),
     ],
 )
 def test_labels_that_no_data_set_takes_are_told(gives: Any, where: str) -> None:

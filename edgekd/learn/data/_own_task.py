@@ -14,9 +14,7 @@ import numpy as np
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import FactoryError
-from edgekd.tasks._base import Decided, Record, Task
-from edgekd.tasks._classes import At, Numbered
-from edgekd.tasks._own import is_built_in
+from edgekd.tasks import At, Decided, Numbered, Record, Task, is_built_in
 
 SAMPLES = 6
 LOOSE = 0.05  # a tolerance, as of int8
