@@ -228,6 +228,11 @@ class Feed:
         return self._views.mixes
 
     @property
+    def augments(self) -> bool:
+        """Whether a view of a sample is another than the sample as it is."""
+        return bool(self._views.ops)
+
+    @property
     def moves(self) -> bool:
         """Whether a view moves what is in a sample, and with it the places that labels name."""
         return self._views.moves

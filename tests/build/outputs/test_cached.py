@@ -28,14 +28,15 @@ from edgekd.spec.recipe import Augment
 from edgekd.spec.teacher_outputs import TeacherOutputs
 
 SAMPLES, CLASSES = 1_100, 6
+VIEWS: dict[str, Any] = {"flip": True, "crop": 1, "views": 3}
 SMALLEST = 1e-3  # shards of 256 samples: 5 of them
 
 
-def feed() -> Feed:
+def feed(**augment: Any) -> Feed:
     x = np.random.default_rng(0).integers(0, 255, (SAMPLES, 6, 6, 1)).astype(np.uint8)
     part = (x, np.arange(SAMPLES) % CLASSES)
     data = from_splits([part, (x[:40], part[1][:40]), (x[:30], part[1][:30])], "d")
-    return Feed(data, ({"op": "scale", "divide": 255.0}, {"op": "layout"}), Augment(flip=True, crop=1, views=3), 0)
+    return Feed(data, ({"op": "scale", "divide": 255.0}, {"op": "layout"}), Augment(**(augment or VIEWS)), 0)
 
 
 def network() -> nn.Module:
@@ -63,8 +64,14 @@ def _anew() -> None:
     Counted.asked, Counted.left = 0, None
 
 
-def outputs(root: Path, lines: list[str] | None = None, read: Readings | None = None, **table: Any) -> CachedOutputs:
-    shown = feed()
+def outputs(
+    root: Path,
+    lines: list[str] | None = None,
+    read: Readings | None = None,
+    augment: dict[str, Any] | None = None,
+    **table: Any,
+) -> CachedOutputs:
+    shown = feed(**(augment or {}))
     source = Counted(network(), shown)
     tell = (lines if lines is not None else []).append
     wish = TeacherOutputs.model_validate({"shard_mb": SMALLEST, **table})
@@ -105,6 +112,19 @@ def test_what_was_answered_before_a_kill_is_not_asked_again(tmp_path: Path) -> N
     assert Counted.asked == SAMPLES and answers == NetworkOutputs(network(), feed()).view(1).tobytes()
     outputs(tmp_path).view(1)
     assert Counted.asked == SAMPLES
+
+
+@pytest.mark.parametrize("kept_as", ["keep", "recompute"])
+def test_samples_that_nothing_augments_are_asked_once(tmp_path: Path, kept_as: str) -> None:
+    answers = outputs(tmp_path, augment={"views": 1}, policy=kept_as)
+    assert (
+        rows(answers.view(0))
+        == rows(answers.split("train"))
+        == NetworkOutputs(network(), feed()).split("train").tobytes()
+    )
+    assert Counted.asked == SAMPLES
+    augmented = outputs(tmp_path / "augmented", policy=kept_as)
+    assert rows(augmented.view(0)) != rows(augmented.split("train")) and Counted.asked == 3 * SAMPLES
 
 
 def test_a_view_that_is_given_anew_is_in_no_folder_and_asked_once_while_it_is_used(tmp_path: Path) -> None:
