@@ -24,7 +24,6 @@ Hits = NDArray[np.bool_]
 STEPS = 100  # thresholds that are tried: a per cent of the samples that order them lies between two
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures
 HALVINGS = 60  # of an interval of doubles, until nothing is left of it
-SECTIONS = 36  # golden, of the temperatures: seven digits; what is closer differs by less than a rounding
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def temperature(scores: Sequence[Floats], right: Sequence[NDArray[np.int64]]) ->
     """
     golden = (math.sqrt(5) - 1) / 2
     low, high = math.log(COLDEST), math.log(HOTTEST)
-    for _ in range(SECTIONS):
+    for _ in range(HALVINGS):
         one, other = high - golden * (high - low), low + golden * (high - low)
         lower_is_better = _cross_entropy(scores, right, math.exp(one)) <= _cross_entropy(scores, right, math.exp(other))
         low, high = (low, other) if lower_is_better else (one, high)
