@@ -106,7 +106,8 @@ class Resampling(Protocol):
         """The value of the samples of some numbers, one drawn twice counted twice, near enough for an interval.
 
         Args:
-            scores: (N, P), one at each place; wanted: (N, P), -1 where nobody knows.
+            scores: (N, P), one at each place, or of a metric of samples as wholes (``whole``) (N, P, C).
+            wanted: (N, P), -1 where nobody knows.
         """
 
 

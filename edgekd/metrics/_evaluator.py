@@ -90,7 +90,7 @@ class Evaluator:
         if values is not None:
             # Head by head: a sample that tells nothing of one tells something of another.
             return lambda index: float(np.mean([mean_of(of_head) for of_head in values[index].T]))
-        quick = self._resampling(scores, labels)
+        quick = self._resampling(scores, labels, teacher)
         others = [name for name in self.heads if name not in quick]
 
         def value(index: NDArray[np.int64]) -> float:
@@ -127,15 +127,22 @@ class Evaluator:
         values = 1 if self.is_mean else scores[0].size + np.asarray(raw[0]).size
         return bootstrap.draws(len(scores), values, groups=groups)
 
-    def _resampling(self, scores: Scores, labels: AnyArray | None) -> dict[str, Callable[[NDArray[np.int64]], float]]:
-        """By head, see ``Resampling``: of one value at each place, held against labels."""
+    def _resampling(
+        self, scores: Scores, labels: AnyArray | None, teacher: Scores | None
+    ) -> dict[str, Callable[[NDArray[np.int64]], float]]:
+        """By head, see ``Resampling``: of samples as wholes, or of one value at each place, held against labels."""
         values = {}
         for name, part in self.heads.split(scores).items():
             task, metric, y = self.heads.tasks[name], of_head(self.metric, name), self.heads.labels_of(labels, name)
-            of_one = task.dense and self.heads.shapes[name][task.axis] == 1
-            if of_one and y is not None and isinstance(metric, Resampling):
-                flat = task.judged(part).reshape(len(part), -1), y.reshape(len(part), -1)
-                values[name] = plugins.call_user(metric.resampled, "metric", *flat)
+            if not task.dense or not isinstance(metric, Resampling):
+                continue
+            if getattr(metric, "whole", False):
+                pair = self._pair(name, part, self._wanted_of(name, y, teacher), labels)
+            elif self.heads.shapes[name][task.axis] == 1 and y is not None:
+                pair = task.judged(part).reshape(len(part), -1), y.reshape(len(part), -1)
+            else:
+                continue
+            values[name] = plugins.call_user(metric.resampled, "metric", *pair)
         return values
 
     def _pairs(

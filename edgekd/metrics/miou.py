@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Scores
@@ -26,7 +28,16 @@ class Miou:
 
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``: scores (N, P, C) or (N, C), labels (N, P) or (N,), below 0 where a place has none."""
-        counts = confusion(scores, wanted)
-        hits = np.diag(counts)
-        union = counts.sum(axis=0) + counts.sum(axis=1) - hits
-        return float((hits[union > 0] / union[union > 0]).mean()) if union.any() else 0.0
+        return _of(confusion(scores, wanted))
+
+    def resampled(self, scores: Scores, wanted: AnyArray) -> Callable[[NDArray[np.int64]], float]:
+        """See ``Resampling``: each sample's places are counted once, and a resample adds the counts."""
+        counts = np.stack([confusion(one[None], labels[None]) for one, labels in zip(scores, wanted, strict=True)])
+        return lambda index: _of(counts[index].sum(axis=0))
+
+
+def _of(counts: NDArray[np.int64]) -> float:
+    """Of (C, C) counts of places, by label and answer."""
+    hits = np.diag(counts)
+    union = counts.sum(axis=0) + counts.sum(axis=1) - hits
+    return float((hits[union > 0] / union[union > 0]).mean()) if union.any() else 0.0

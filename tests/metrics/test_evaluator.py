@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from edgekd.metrics._by_head import ByHead
 from edgekd.metrics._evaluator import Evaluator, cut
@@ -10,10 +11,12 @@ from edgekd.metrics.accuracy import Accuracy
 from edgekd.metrics.agreement import Agreement
 from edgekd.metrics.auc import Auc
 from edgekd.metrics.macro_f1 import MacroF1
+from edgekd.metrics.miou import Miou
 from edgekd.metrics.recall_at_k import RecallAtK
 from edgekd.tasks import Heads
 from edgekd.tasks.embedding import Embedding
 from edgekd.tasks.multi_label import MultiLabel
+from edgekd.tasks.segmentation import Segmentation
 
 RAW = np.zeros((2, 1))
 SCORES = np.array([[2.0, 1.0, 0.0, 5.0, 0.0], [0.0, 1.0, 2.0, 5.0, 0.0]])
@@ -81,3 +84,16 @@ def test_a_cut_tells_neighbouring_numbers_apart() -> None:
 
 def test_what_is_no_mean_over_samples_has_no_value_of_one() -> None:
     assert Evaluator(MacroF1(), Heads({"logits": 5})).per_sample(SCORES, np.array([3, 3]), None, RAW) is None
+
+
+@pytest.mark.parametrize("has_labels", [True, False])
+def test_maps_are_counted_once_and_a_resample_has_the_value_that_its_samples_have(has_labels: bool) -> None:
+    rng = np.random.default_rng(0)
+    heads = Heads({"maps": (3, 4, 5)}, {"maps": Segmentation()})
+    scores, teacher = rng.standard_normal((2, 7, 60)).astype(np.float32)
+    labels = rng.integers(-1, 3, (7, 20)) if has_labels else None
+    evaluator, raw = Evaluator(Miou(), heads), np.zeros((7, 1))
+    of = evaluator.resampled(scores, labels, teacher, raw)
+    for index in (np.arange(7), np.array([3, 3, 0]), rng.integers(0, 7, 7)):
+        some = None if labels is None else labels[index]
+        assert of(index) == evaluator(scores[index], some, teacher[index], raw[index])

@@ -85,7 +85,7 @@ def test_the_evaluator_scores_resamples_of_pixels_by_counts_and_all_else_anew() 
     of = evaluator.resampled(scores, labels, None, scores)
     for index in (np.arange(30), rng.integers(0, 30, 30)):
         assert of(index) == pytest.approx(evaluator(scores[index], labels[index], None, scores), abs=2 / EDGES)
-    assert set(evaluator._resampling(scores, labels)) == {"map"}
+    assert set(evaluator._resampling(scores, labels, None)) == {"map"}
 
 
 @pytest.mark.parametrize("metric", [Auc(), AveragePrecision()])
