@@ -14,7 +14,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.base.scores import answered
 from edgekd.build.plan import TeachStep
 from edgekd.build.workspace import Workspace
-from edgekd.decide.standing import FEW, LEAST, Line, Standing, line, ranking, standing
+from edgekd.decide.standing import FEW, LEAST, Line, Standing, by_luck, line, ranking, standing
 from edgekd.tasks import SINGLE, Task, pairs_of, unit_vectors
 
 RANKED = ("auc", "hit_rate", "ndcg")  # what is asked for there is a place in a list, not the first one
@@ -132,9 +132,8 @@ def _of_few(task: Task, rows: Rows, is_given: bool) -> str | None:
     if not (is_given and is_classes and FEW <= count < LEAST and rows.labels.ndim == 1):
         return None
     answers = task.answers(rows.scores)
-    shares = [np.bincount(part, minlength=rows.scores.shape[1]) / count for part in (answers, rows.labels)]
     right = int((answers == rows.labels).sum())
-    if right > count * float(shares[0] @ shares[1]):
+    if right > count * by_luck(answers, rows.labels, rows.scores.shape[1]):
         return None
     what = f"right about {right} of {count} validation samples, no more than luck would be"
     return f"{what}; these are too few to tell whether its classes stand in another order (data.validation)"

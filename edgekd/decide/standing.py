@@ -58,8 +58,7 @@ def standing(predicted: Labels, labels: Labels, classes: int, samples: Labels | 
     count = len(labels)
     if count < LEAST or classes < 2:
         return None
-    shares = [np.bincount(part, minlength=classes) / count for part in (predicted, labels)]
-    chance, accuracy = float(shares[0] @ shares[1]), float((predicted == labels).mean())
+    chance, accuracy = by_luck(predicted, labels, classes), float((predicted == labels).mean())
     at_chance = accuracy <= chance + SIDE * float(np.sqrt(chance * (1 - chance) / count))
     order = best_order(predicted, labels, classes) if classes <= MOST else np.arange(classes)
     if (order == np.arange(classes)).all():
@@ -71,12 +70,18 @@ def standing(predicted: Labels, labels: Labels, classes: int, samples: Labels | 
     then, now = named == labels, predicted == labels
     won, lost = int((then & ~now).sum()), int((now & ~then).sum())
     ordered = float((named == labels).mean())
-    lucky = float(np.bincount(named, minlength=classes) / count @ shares[1])  # one answer to all is no order
+    lucky = by_luck(named, labels, classes)  # one answer to all is no order
     is_luck = ordered <= lucky + SIDE * float(np.sqrt(lucky * (1 - lucky) / count))
     if is_luck or ordered - accuracy < FAR or won - lost < CLEAR * np.sqrt(won + lost):
         return Standing(accuracy, chance, at_chance)
     surely = 1 - ordered <= MENDED * (1 - max(accuracy, lucky))
     return Standing(accuracy, chance, at_chance, tuple(order.tolist()), ordered, surely)
+
+
+def by_luck(predicted: Labels, labels: Labels, classes: int) -> float:
+    """The share that would be right of (N,) answers that are given as often, but know nothing of the sample."""
+    shares = [np.bincount(part, minlength=classes) / len(labels) for part in (predicted, labels)]
+    return float(shares[0] @ shares[1])
 
 
 def ranking(scores: NDArray[np.float32], labels: Labels, samples: Labels | None = None) -> Standing | None:

@@ -38,6 +38,11 @@ class Line(NamedTuple):
     cells: list[str]
 
 
+def is_csv(path: Path) -> bool:
+    """Whether cells of a file may be quoted."""
+    return path.name.lower().endswith((".csv", ".csv.gz"))
+
+
 def delimiter_of(path: Path, where: str) -> str:
     """What stands between the columns of a file of CSV or TSV: a tab in ``.tsv``, a comma in ``.csv``; or, where the
     header has semicolons and no comma, a semicolon, as spreadsheets write where the comma is a decimal mark.
@@ -45,12 +50,11 @@ def delimiter_of(path: Path, where: str) -> str:
     Raises:
         DataError: not a regular file, or one too large.
     """
-    name = path.name.lower()
-    if not name.endswith((".csv", ".csv.gz")):
+    if not is_csv(path):
         return "\t"
     _files.size_of(path, where, "bytes")
     header = b""
-    opens = gzip.open if name.endswith(".gz") else open
+    opens = gzip.open if path.name.lower().endswith(".gz") else open
     with suppress(OSError, EOFError, zlib.error), opens(path, "rb") as file:  # damaged: who reads all of it tells
         header = cast("io.BufferedIOBase", file).readline(HEADER_BYTES)
     return ";" if b";" in header and b"," not in header else ","

@@ -26,20 +26,15 @@ def columns_of(path: Path, where: str) -> dict[str, list[str]]:
     return {name: [row[i].strip() for row in rows] for i, name in enumerate(header)}
 
 
-def is_csv(path: Path) -> bool:
-    """Whether texts of a file may be quoted."""
-    return path.name.lower().endswith((".csv", ".csv.gz"))
-
-
 def lines_of(path: Path, where: str, lazy: bool, names: Sequence[str] = ()) -> Iterator[Line]:
     """The lines of a file, the header first; of JSON the cells of some columns alone."""
     if path.name.lower().endswith(JSON_LINES):
         yield from _objects(path, names)
         return
-    delimiter = _table_lines.delimiter_of(path, where)
-    rows = _table_lines.lines_of(path, delimiter, where) if is_csv(path) else _of_tabs(path, where, lazy)
+    delimiter, is_csv = _table_lines.delimiter_of(path, where), _table_lines.is_csv(path)
+    rows = _table_lines.lines_of(path, delimiter, where) if is_csv else _of_tabs(path, where, lazy)
     for i, row in enumerate(rows):
-        if i and not is_csv(path):
+        if i and not is_csv:
             yield row  # where a text lies is counted from the cells
             continue
         cells = [cell.strip() for cell in row.cells]

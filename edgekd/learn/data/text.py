@@ -174,7 +174,7 @@ class Text(Reading):
         stamp = np.full(len(spans), _files.stamp_of(path.stat()), np.int64)
         starts, sizes, column = spans.T
         places = (starts, sizes, np.array(rows.lines, np.int64), column)
-        delimiter = _table_lines.delimiter_of(path, "data.path") if _text_lines.is_csv(path) else ""
+        delimiter = _table_lines.delimiter_of(path, "data.path") if _table_lines.is_csv(path) else ""
         decoder = Texts("", "data.path: {file}, line {name}", delimiter)
         return Lazy(decoder, (np.full(len(spans), str(path), object), stamp, *places), None)
 
@@ -214,7 +214,7 @@ class Text(Reading):
                 raise DataError("a NUL, which no text has", where=place, allowed="UTF-8")
             if len(cells) != len(header):
                 what, allowed = "another number of columns than the header", f"{len(header)}, as the header has"
-                hint = None if _text_lines.is_csv(path) or not any('"' in cell for cell in cells) else UNQUOTED
+                hint = None if _table_lines.is_csv(path) or not any('"' in cell for cell in cells) else UNQUOTED
                 raise DataError(what, where=place, found=len(cells), allowed=allowed, hint=hint)
             if cells == header:
                 raise DataError("the header once more", where=place)
@@ -225,7 +225,7 @@ class Text(Reading):
                     raise DataError("an empty text", where=place, allowed="at least one word")
                 if rows.spans is None:
                     rows.texts.append(cells[column])
-                elif _text_lines.is_csv(path):
+                elif _table_lines.is_csv(path):
                     rows.spans.append((start, stop - start, column))
                 else:
                     before = "".join(f"{cell}\t" for cell in cells[:column])
