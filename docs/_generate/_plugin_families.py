@@ -26,6 +26,7 @@ FAMILIES = {
         "training between which it counts) and `head`",
     ),
     "views": ("Augmentation", "`[[augment.ops]]`, by `kind`"),
+    "baselines": ("Baselines", "no table: a build fits the one that suits its data, beside every student"),
     "compress": ("Compression passes", "`[[compress]]`, by `kind`. Each that trains also takes the training keys"),
     "loggers": ("Loggers", "`[log]`, by `kind`; or several, each in a table `[[log]]`"),
     "metrics": ("Metrics", "`metric`, a name or a table with its `kind`"),

@@ -35,6 +35,7 @@ FAMILIES = {
     "teachers": "edgekd.teachers",
     "losses": "edgekd.learn.losses",
     "views": "edgekd.learn.views",
+    "baselines": "edgekd.learn.baselines",
     "metrics": "edgekd.metrics",
     "compress": "edgekd.compress",
     "passes": "edgekd.lower.passes",

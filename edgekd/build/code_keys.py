@@ -35,6 +35,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "teachers": ("build/teach.py", "build/set_up.py", "learn/data", "metrics", "teachers"),
     "lower": ("build/exports.py",),
     "measure": ("build/measure.py", "build/mixed.py", "build/clock.py", "build/torch_reference.py"),
+    "baseline": ("build/baseline.py",),
     "choose": ("pipeline.py",),
 }
 _TRAINING = ("torch", "accelerate", "numpy", "pillow", "pyarrow", "scikit-learn", "scipy", "transformers", "timm")
@@ -43,7 +44,8 @@ _STEP_VERSIONS = {
     "compress": (*_TRAINING, "torchao"),
     "teachers": ("torch", "numpy", "pillow", "onnx", "pyarrow", "tokenizers", "transformers"),  # and the runtimes
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "numpy"),
-    "measure": ("numpy", "scikit-learn", "onnx"),  # and the runtimes
+    "measure": ("numpy", "onnx"),  # and the runtimes
+    "baseline": ("numpy", "scikit-learn"),
 }
 
 

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.scores import log_softmax
@@ -33,15 +32,11 @@ class Auc:
 
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
-        if wanted.ndim > 1:
-            return mean_over(scores, wanted, area_under_roc, NOTHING)
-        present = np.unique(wanted)
-        if len(present) < 2:
-            return NOTHING
-        if scores.shape[1] == 2:
-            return float(roc_auc_score(wanted == 1, scores[:, 1] - scores[:, 0]))
-        shares = log_softmax(scores)  # what is added to all scores of a sample says nothing, and ranks samples
-        return float(np.mean([roc_auc_score(wanted == c, shares[:, c]) for c in present]))
+        if wanted.ndim == 1 and scores.shape[1] == 2:
+            scores, wanted = scores[:, 1:] - scores[:, :1], (wanted == 1)[:, None]
+        elif wanted.ndim == 1:  # what is added to all scores of a sample says nothing, and ranks samples
+            scores, wanted = log_softmax(scores), wanted[:, None] == np.arange(scores.shape[1])
+        return mean_over(scores, wanted, area_under_roc, NOTHING)
 
     def resampled(self, scores: Scores, wanted: AnyArray) -> Callable[[NDArray[np.int64]], float]:
         """See ``Resampling``: within 0.0005 where few places are hits."""

@@ -104,9 +104,8 @@ def test_no_step_hangs_on_what_comes_after_it() -> None:
 
 
 def test_every_plugin_is_in_the_key_of_a_step() -> None:
-    keyed = {
-        path for step in ("learn", "compress", "teachers", "lower", "measure") for path in code_keys.files_of(step)
-    }
+    steps = ("learn", "compress", "teachers", "lower", "measure", "baseline")
+    keyed = {path for step in steps for path in code_keys.files_of(step)}
     for family, package in FAMILIES.items():
         if family not in (
             "devices",

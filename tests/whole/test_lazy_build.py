@@ -84,9 +84,11 @@ kind = "squared_error"
 kind = "int8_ptq"
 [budget]
 max_drop = 100.0
+prefer = "size"
 """
 
 
+@pytest.mark.usefixtures("no_clock_bars")
 def test_a_table_gives_the_same_files_byte_for_byte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [f'{i / 7},{"" if i % 5 == 1 else -i},"k{i % 3},\n",{i % 11}' for i in range(90)]
     (tmp_path / "rows.csv").write_text("\n".join(["a,b,kind,y", *lines]))

@@ -21,7 +21,6 @@ from edgekd.learn import threads
 FIXED = threads.fixed  # which tests do without: see conftest.py
 ROOT = Path(__file__).parents[2]
 FRESH = (sys.executable, "-P", "-m", "edgekd")
-# Large enough that on no CPU int8 takes longer than fp32: the choice between them would be the clock's.
 RECIPE = """
 name = "small"
 [data]
@@ -52,6 +51,7 @@ prefer = "size"
 """
 
 
+@pytest.mark.usefixtures("no_clock_bars")
 def test_a_killed_build_ends_with_the_bytes_of_an_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +114,7 @@ def test_an_edited_factory_is_trained_anew(
     assert one["stages"][1]["params"] != two["stages"][1]["params"]  # type: ignore[index]
 
 
+@pytest.mark.usefixtures("no_clock_bars")
 def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(RECIPE.replace("width = 48", "width = 32").replace("0.25", "0.5"))
     line = [
